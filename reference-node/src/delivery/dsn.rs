@@ -1,0 +1,260 @@
+//! Delivery status notifications (RFC 3464), as multipart/report (RFC 6522).
+
+use crate::{
+    env::Timestamp,
+    message::{Envelope, header_date, header_section},
+    smtp::{Notify, Ret},
+};
+
+/// What happened to a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It will never be delivered.
+    Failed,
+    /// It is in the mailbox.
+    Delivered,
+    /// It was handed to a server that sends no notifications.
+    Relayed,
+}
+
+impl Action {
+    /// The word of RFC 3464 §2.3.3.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+        }
+    }
+}
+
+/// One recipient's part of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its index in the envelope.
+    pub recipient: usize,
+    /// What happened.
+    pub action: Action,
+    /// Enhanced status code, e.g. `5.1.1`.
+    pub status: String,
+    /// The other side's words, if there were any.
+    pub diagnostic: Option<String>,
+}
+
+/// Whether the sender wants to hear of it (RFC 3461 §4.1).
+pub fn wanted(notify: Notify, action: Action) -> bool {
+    match (notify, action) {
+        (Notify::Never, _) => false,
+        (Notify::Unspecified, action) => action == Action::Failed,
+        (Notify::When { failure, .. }, Action::Failed) => failure,
+        (Notify::When { success, .. }, Action::Delivered | Action::Relayed) => success,
+    }
+}
+
+/// Writes the notification: a header section and a body, CRLF line ends. `boundary` is random.
+pub fn compose(
+    envelope: &Envelope,
+    reports: &[Report],
+    content: &[u8],
+    hostname: &str,
+    now: Timestamp,
+    boundary: &str,
+) -> Vec<u8> {
+    let failed = reports.iter().any(|r| r.action == Action::Failed);
+    let subject = if failed {
+        "Undeliverable mail"
+    } else {
+        "Mail was delivered"
+    };
+    let mut text = String::new();
+    let mut line = |l: &str| {
+        text.push_str(l);
+        text.push_str("\r\n");
+    };
+    line(&format!(
+        "From: Mail Delivery System <postmaster@{hostname}>"
+    ));
+    line(&format!("To: <{}>", envelope.from.path));
+    line(&format!("Subject: {subject}"));
+    line(&format!("Date: {}", header_date(now)));
+    line(&format!("Message-ID: <{boundary}@{hostname}>"));
+    line("Auto-Submitted: auto-replied");
+    line("MIME-Version: 1.0");
+    line(&format!(
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=\"{boundary}\""
+    ));
+    line("");
+    line(&format!("--{boundary}"));
+    line("Content-Type: text/plain; charset=us-ascii");
+    line("");
+    line(if failed {
+        "Your message could not be delivered to:"
+    } else {
+        "Your message was delivered to:"
+    });
+    line("");
+    for report in reports {
+        let said = report
+            .diagnostic
+            .as_deref()
+            .unwrap_or("no further information");
+        line(&format!("  <{}>: {said}", path(envelope, report)));
+    }
+    line("");
+    line(&format!("--{boundary}"));
+    line("Content-Type: message/delivery-status");
+    line("");
+    line(&format!("Reporting-MTA: dns; {hostname}"));
+    if let Some(envid) = &envelope.from.envid {
+        line(&format!("Original-Envelope-Id: {envid}"));
+    }
+    line(&format!("Arrival-Date: {}", header_date(envelope.received)));
+    for report in reports {
+        line("");
+        if let Some(orcpt) = envelope
+            .recipients
+            .get(report.recipient)
+            .and_then(|r| r.to.orcpt.as_ref())
+        {
+            line(&format!("Original-Recipient: {orcpt}"));
+        }
+        line(&format!(
+            "Final-Recipient: rfc822; {}",
+            path(envelope, report)
+        ));
+        line(&format!("Action: {}", report.action.word()));
+        line(&format!("Status: {}", report.status));
+        if let Some(diagnostic) = &report.diagnostic {
+            line(&format!("Diagnostic-Code: smtp; {diagnostic}"));
+        }
+    }
+    line("");
+    line(&format!("--{boundary}"));
+    // RFC 3461 §4.3: the whole message only where it was asked for, and only of a failure.
+    let whole = failed && envelope.from.ret == Some(Ret::Full);
+    line(if whole {
+        "Content-Type: message/rfc822"
+    } else {
+        "Content-Type: text/rfc822-headers"
+    });
+    line("");
+    let mut notification = text.into_bytes();
+    notification.extend_from_slice(if whole {
+        content
+    } else {
+        header_section(content)
+    });
+    if !notification.ends_with(b"\r\n") {
+        notification.extend_from_slice(b"\r\n");
+    }
+    notification.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    notification
+}
+
+fn path<'a>(envelope: &'a Envelope, report: &Report) -> &'a str {
+    envelope
+        .recipients
+        .get(report.recipient)
+        .map_or("", |r| r.to.path.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        message::{Origin, Progress, Recipient, TransportId},
+        smtp::{MailFrom, RcptTo},
+    };
+
+    #[test]
+    fn tc_06_a_failure_report() {
+        let envelope = Envelope {
+            id: TransportId::new("n1", &"0".repeat(32), 1),
+            from: MailFrom {
+                path: "a@x.example".into(),
+                envid: Some("E1".into()),
+                ..MailFrom::default()
+            },
+            recipients: vec![Recipient {
+                to: RcptTo {
+                    path: "b@y.example".into(),
+                    ..RcptTo::default()
+                },
+                progress: Progress::Failed,
+            }],
+            received: Timestamp(1_767_225_600_000),
+            submit_time: Timestamp(0),
+            message_id: None,
+            size: 10,
+            origin: Origin::Received,
+            shadows: vec![],
+            side_effects: 0,
+        };
+        let report = Report {
+            recipient: 0,
+            action: Action::Failed,
+            status: "5.1.1".into(),
+            diagnostic: Some("550 5.1.1 no such user".into()),
+        };
+        let dsn = compose(
+            &envelope,
+            &[report],
+            b"Subject: x\r\n\r\nbody\r\n",
+            "n1",
+            Timestamp(1_767_225_660_000),
+            "b1",
+        );
+        insta::assert_snapshot!(String::from_utf8_lossy(&dsn).replace("\r\n", "\n"), @r#"
+        From: Mail Delivery System <postmaster@n1>
+        To: <a@x.example>
+        Subject: Undeliverable mail
+        Date: Thu, 1 Jan 2026 00:01:00 +0000
+        Message-ID: <b1@n1>
+        Auto-Submitted: auto-replied
+        MIME-Version: 1.0
+        Content-Type: multipart/report; report-type=delivery-status; boundary="b1"
+
+        --b1
+        Content-Type: text/plain; charset=us-ascii
+
+        Your message could not be delivered to:
+
+          <b@y.example>: 550 5.1.1 no such user
+
+        --b1
+        Content-Type: message/delivery-status
+
+        Reporting-MTA: dns; n1
+        Original-Envelope-Id: E1
+        Arrival-Date: Thu, 1 Jan 2026 00:00:00 +0000
+
+        Final-Recipient: rfc822; b@y.example
+        Action: failed
+        Status: 5.1.1
+        Diagnostic-Code: smtp; 550 5.1.1 no such user
+
+        --b1
+        Content-Type: text/rfc822-headers
+
+        Subject: x
+
+
+        --b1--
+        "#);
+    }
+
+    #[test]
+    fn notify_decides() {
+        let never_success = Notify::When {
+            success: false,
+            failure: true,
+            delay: false,
+        };
+        assert!(
+            wanted(Notify::Unspecified, Action::Failed)
+                && !wanted(Notify::Unspecified, Action::Delivered)
+        );
+        assert!(!wanted(Notify::Never, Action::Failed) && wanted(never_success, Action::Failed));
+        assert!(!wanted(never_success, Action::Relayed));
+    }
+}

@@ -1,0 +1,125 @@
+//! The environment of a real node: sockets, files, the system's clock and random numbers.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use redb::{StorageBackend, backends::FileBackend};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::env::{BoxFuture, BoxStream, Environment, Listener, Timestamp};
+
+/// See the module.
+pub struct Production {
+    data: PathBuf,
+    tracking: Mutex<File>,
+}
+
+impl Production {
+    /// An environment whose files are in `data`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// The directory or the tracking log cannot be made.
+    pub fn new(data: &Path) -> io::Result<Self> {
+        fs::create_dir_all(data)?;
+        let tracking = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(data.join("tracking.jsonl"))?;
+        Ok(Self {
+            data: data.to_owned(),
+            tracking: Mutex::new(tracking),
+        })
+    }
+}
+
+impl Environment for Production {
+    fn wall_clock(&self) -> Timestamp {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+
+    fn connect(&self, address: &str) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let address = address.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxStream)
+        })
+    }
+
+    fn listen(&self, address: &str) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let address = address.to_owned();
+        Box::pin(async move {
+            let listener = TcpListener::bind(&address).await?;
+            let address = listener.local_addr()?.to_string();
+            Ok(Box::new(Socket { listener, address }) as Box<dyn Listener>)
+        })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
+
+    fn storage(&self, file: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let path = self.data.join(file);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        // A new file is on disk only once its directory is.
+        File::open(&self.data)?.sync_all()?;
+        let backend = FileBackend::new(file).map_err(|e| match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("{} is in use by another node", path.display()),
+            ),
+            other => io::Error::other(other.to_string()),
+        })?;
+        Ok(Box::new(backend))
+    }
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // A panic in the work is seen by whoever waits for its result, which never comes.
+            let _ = tokio::task::spawn_blocking(work).await;
+        })
+    }
+
+    fn track(&self, line: &str) {
+        let mut file = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        // The log is a service to readers: mail goes on when it cannot be written.
+        let _ = file.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+struct Socket {
+    listener: TcpListener,
+    address: String,
+}
+
+impl Listener for Socket {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
+        Box::pin(async move {
+            let (stream, from) = self.listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as BoxStream, format!("[{}]", from.ip())))
+        })
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+}

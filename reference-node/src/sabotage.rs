@@ -1,0 +1,97 @@
+//! Deliberately broken behaviours: for each guarantee at least one that breaks it, so that every checker
+//! is proven able to fail.
+//!
+//! Compiled in only with the feature `sabotage`; without it [`active`] is a constant `false` and the
+//! broken branches are gone from the binary.
+
+macro_rules! sabotages {
+    ($($variant:ident = $name:literal breaks [$($id:literal),+]: $text:literal;)+) => {
+        /// A deliberately broken behaviour.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Sabotage {
+            $(#[doc = $text] $variant,)+
+        }
+
+        impl Sabotage {
+            /// All of them, in the catalogue's order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name on the command line and in configurations.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What the broken node does, in words.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The guarantees that it breaks.
+            pub const fn breaks(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($id),+],)+ }
+            }
+
+            /// The one of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|s| s.name() == name)
+            }
+        }
+    };
+}
+
+sabotages! {
+    AckBeforeCopy = "ack-before-copy" breaks ["SC-01"]: "acks when its own copy is safe, and makes the shadow copy afterwards";
+    CopyOnlyForEhlo = "copy-only-for-ehlo" breaks ["SC-02"]: "makes no shadow copy for a client that said HELO";
+    CloseAfterAck = "close-after-ack" breaks ["SC-03"]: "closes the sender's session after the ack";
+    ShadowOnSelf = "shadow-on-self" breaks ["SC-04"]: "sends the shadow copy to itself";
+    RejectAlways = "reject-always" breaks ["SC-09", "TO-01"]: "refuses what it cannot copy although RejectMessageOnShadowFailure is false";
+    AcceptUnshadowed = "accept-unshadowed" breaks ["SC-10"]: "accepts what it cannot copy although RejectMessageOnShadowFailure is true";
+    KeepRefused = "keep-refused" breaks ["SC-10", "TC-11"]: "keeps and delivers a message that it refused with 451 4.4.0";
+    CopyWhenDisabled = "copy-when-disabled" breaks ["SC-11"]: "makes shadow copies although ShadowRedundancyEnabled is false";
+    ResubmitExternal = "resubmit-external" breaks ["SC-14"]: "resubmits from Safety Net what was acknowledged outside the boundary";
+    SingleRole = "single-role" breaks ["SC-16"]: "refuses to be shadow server while it is primary for a message";
+    WaitForeverForCopy = "wait-forever-for-copy" breaks ["TO-01"]: "never gives up a session to a shadow server";
+    DropWhenClientGone = "drop-when-client-gone" breaks ["TO-03"]: "drops a copied message when the sender's session is lost before the ack";
+    OneShadowPerMessageId = "one-shadow-per-message-id" breaks ["TO-05"]: "makes no second copy for a Message-ID that it has copied before";
+    NoInactivityTimeout = "no-inactivity-timeout" breaks ["TO-06"]: "never closes an idle session";
+    EarlyInactivityTimeout = "early-inactivity-timeout" breaks ["TO-06"]: "closes an idle session after half of ConnectionInactivityTimeout";
+    AcceptAnyTimeouts = "accept-any-timeouts" breaks ["TO-08"]: "accepts ConnectionInactivityTimeout above ConnectionTimeout";
+    NoDiscardInSession = "no-discard-in-session" breaks ["HB-01"]: "asks for discard notifications in heartbeats only";
+    SlowHeartbeat = "slow-heartbeat" breaks ["HB-02"]: "waits three times ShadowHeartbeatFrequency";
+    DiscardForEveryone = "discard-for-everyone" breaks ["HB-03"]: "answers XQDISCARD with the notifications of all servers";
+    DropShadowUnasked = "drop-shadow-unasked" breaks ["HB-04"]: "drops its shadow messages at the first heartbeat that is answered";
+    ForgetDiscardsOnRestart = "forget-discards-on-restart" breaks ["HB-06"]: "keeps discard events in memory only";
+    DropDiscardsEarly = "drop-discards-early" breaks ["HB-07"]: "drops discard events after half of ShadowMessageAutoDiscardInterval";
+    KeepDiscardsForever = "keep-discards-forever" breaks ["HB-07"]: "never drops a discard event";
+    NeverPromote = "never-promote" breaks ["HB-08", "RO-04"]: "never takes ownership of the shadow messages of a primary that stays away";
+    PromoteTooEarly = "promote-too-early" breaks ["HB-09", "RO-05"]: "promotes after half of ShadowResubmitTimeSpan";
+    AddUpOutages = "add-up-outages" breaks ["HB-09"]: "adds up the times of several short outages";
+    IgnoreDatabaseId = "ignore-database-id" breaks ["HB-10", "RO-01"]: "does not notice that a primary came back with another database";
+    ExpireSilently = "expire-silently" breaks ["HB-11"]: "drops an expired message without a DSN";
+    NeverExpire = "never-expire" breaks ["HB-11"]: "keeps messages in its queues for ever";
+    ForgetQueueOnRestart = "forget-queue-on-restart" breaks ["RO-05", "RO-06", "TC-01"]: "starts with empty queues";
+    NoPrimarySafetyNet = "no-primary-safety-net" breaks ["SN-01"]: "forgets a message once it is processed";
+    NoShadowSafetyNet = "no-shadow-safety-net" breaks ["SN-02"]: "forgets a shadow message once it is discarded";
+    ShortSafetyNet = "short-safety-net" breaks ["SN-03"]: "keeps Safety Net for half of SafetyNetHoldTime";
+    EndlessSafetyNet = "endless-safety-net" breaks ["SN-03"]: "never lets a message leave Safety Net";
+    ShadowNeverExpires = "shadow-never-expires" breaks ["SN-04"]: "keeps a shadow message that nobody acknowledges for ever";
+    NoDuplicateDetection = "no-duplicate-detection" breaks ["DD-01", "TO-04", "RO-02"]: "delivers to mailboxes whatever comes";
+    SuppressByMessageId = "suppress-by-message-id" breaks ["DD-02"]: "takes messages with the same Message-ID for duplicates, whatever their submit time";
+    ForgetDeliveredOnRestart = "forget-delivered-on-restart" breaks ["DD-03"]: "forgets at a restart what it has delivered";
+    AckBeforeCommit = "ack-before-commit" breaks ["TC-01"]: "acks before its own copy is written";
+    NoFsync = "no-fsync" breaks ["TC-02"]: "never syncs its database";
+    DeliverCutData = "deliver-cut-data" breaks ["TC-03"]: "takes the end of the connection for the end of the data";
+    DeliverTwice = "deliver-twice" breaks ["RO-03", "TC-04"]: "sends every message to its next hop twice";
+    NoRetry = "no-retry" breaks ["TC-05"]: "drops a message whose next hop says 4yz or cannot be reached";
+    NoDsn = "no-dsn" breaks ["TC-06"]: "sends no delivery status notifications";
+    DsnToNull = "dsn-to-null" breaks ["TC-06"]: "answers a failed message with a null return path with a DSN to the sender's postmaster";
+    AlterContent = "alter-content" breaks ["TC-08"]: "adds a line to the body";
+    BareLfEndsData = "bare-lf-ends-data" breaks ["TC-10"]: "takes <LF>.<LF> for the end of the data";
+    DeliverRefused = "deliver-refused" breaks ["TC-11"]: "delivers to recipients that it refused";
+}
+
+/// Whether the running node shall behave so. Without the feature this is never.
+#[inline]
+pub fn active(configured: Option<Sabotage>, sabotage: Sabotage) -> bool {
+    cfg!(feature = "sabotage") && configured == Some(sabotage)
+}

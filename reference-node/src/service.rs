@@ -1,0 +1,103 @@
+//! A node as a process: what `reference-node` and `gauntlet node` do.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use serde::Serialize;
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+use crate::{config::Config, http, node::Node, production::Production};
+
+/// Command line of a node.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The configuration file (TOML); reference-node/README.md lists every parameter
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the configuration, say what is wrong with it, and exit
+    #[arg(long)]
+    pub check: bool,
+    /// Exit when standard input ends, so that a node never outlives who started it
+    #[arg(long)]
+    pub exit_with_parent: bool,
+}
+
+/// What a node prints, on one line, once it takes mail.
+#[derive(Serialize)]
+struct Listening<'a> {
+    listening: &'a str,
+    http: Option<String>,
+    database: &'a str,
+}
+
+/// Runs a node until it is told to stop (SIGINT, SIGTERM, end of standard input).
+///
+/// # Errors
+/// The configuration, a database or an address cannot be used.
+pub fn run(arguments: &Arguments) -> miette::Result<()> {
+    let name = arguments.config.display().to_string();
+    let text = std::fs::read_to_string(&arguments.config).map_err(|e| {
+        miette!(
+            help = "give the path of a configuration: --config node.toml",
+            "{name} cannot be read: {e}"
+        )
+    })?;
+    let config = Config::parse_named(&name, &text)?;
+    if arguments.check {
+        println!("{name}: ok");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .into_diagnostic()?;
+    let outcome = runtime.block_on(serve(config, arguments.exit_with_parent));
+    // Blocked threads (standard input) must not keep a stopped node.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config, exit_with_parent: bool) -> miette::Result<()> {
+    let env = Production::new(&config.data)
+        .map_err(|e| miette!("data directory {}: {e}", config.data.display()))?;
+    let http_address = config.http.clone();
+    let node = Node::start(config, Arc::new(env)).await.into_diagnostic()?;
+    let mut http_bound = None;
+    if let Some(address) = http_address {
+        let listener = TcpListener::bind(&address)
+            .await
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot listen on {address} (http)"))?;
+        let bound = listener.local_addr().into_diagnostic()?;
+        if !bound.ip().is_loopback() {
+            return Err(miette!(
+                help = "use a loopback address, e.g. 127.0.0.1:8025",
+                "http = \"{address}\" is not on loopback: mail would be readable by anyone"
+            ));
+        }
+        http_bound = Some(bound.to_string());
+        tokio::spawn(http::serve(node.clone(), listener));
+    }
+    let line = Listening {
+        listening: node.address(),
+        http: http_bound,
+        database: node.database_id(),
+    };
+    println!("{}", serde_json::to_string(&line).into_diagnostic()?);
+
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .into_diagnostic()?;
+    tokio::select! {
+        biased;
+        result = tokio::signal::ctrl_c() => result.into_diagnostic(),
+        _ = terminate.recv() => Ok(()),
+        () = parent_gone(), if exit_with_parent => Ok(()),
+    }
+}
+
+async fn parent_gone() {
+    let mut input = tokio::io::stdin();
+    let mut buffer = [0; 64];
+    while matches!(input.read(&mut buffer).await, Ok(1..)) {}
+}
