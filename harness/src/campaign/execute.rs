@@ -1,0 +1,229 @@
+//! The substrates behind [`Executor`]: they put cluster, taps, recorder and runner together.
+//!
+//! Comes in: a [`Job`], and where its files go. Goes out: its history. Called by the campaign.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use gauntlet_reports::Verdict;
+use tokio_util::sync::CancellationToken;
+
+use super::{ExecuteError, Executor, Job, RunPlace};
+use crate::{
+    check,
+    history::{History, Recorder},
+    process::{self, NodeCommand, ProcessCluster, ProcessOptions},
+    runner::{self, Options, RunError},
+    sim::{SimCluster, run_in_sim},
+    tap::Board,
+};
+
+/// How runs are executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Every documented duration is divided by this; 1 on `sim`.
+    pub time_scale: u32,
+    /// The program that is a node, for `process`; this program's own `node` command when left out.
+    pub node_bin: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The program that is a node.
+    ///
+    /// # Errors
+    /// There is no such program, in words.
+    pub fn node_command(&self) -> Result<NodeCommand, String> {
+        match &self.node_bin {
+            None => NodeCommand::own()
+                .map_err(|e| format!("this program cannot find itself: {e}; give --node-bin")),
+            Some(program) if program.is_file() => Ok(NodeCommand::of(program)),
+            Some(program) => Err(format!("{}: there is no such program", program.display())),
+        }
+    }
+}
+
+/// The executor of that substrate.
+///
+/// # Errors
+/// [`ExecuteError::Missing`]: this machine, or this build, lacks what the substrate needs.
+pub fn open(substrate: &str, settings: &Settings) -> Result<Box<dyn Executor>, ExecuteError> {
+    match substrate {
+        "sim" => Ok(Box::new(Sim)),
+        "process" => {
+            process::available().map_err(ExecuteError::Missing)?;
+            let command = settings.node_command().map_err(ExecuteError::Missing)?;
+            Ok(Box::new(Process {
+                command,
+                time_scale: settings.time_scale,
+            }))
+        }
+        other => Err(ExecuteError::Missing(format!(
+            "substrate `{other}` is not part of this build"
+        ))),
+    }
+}
+
+/// Runs in the simulator, each on its own thread and its own paused clock.
+struct Sim;
+
+impl Executor for Sim {
+    fn substrate(&self) -> &'static str {
+        "sim"
+    }
+
+    fn is_reproducible(&self) -> bool {
+        true
+    }
+
+    fn execute(
+        &self,
+        job: &Job,
+        place: Option<&RunPlace>,
+        cancel: &CancellationToken,
+    ) -> Result<History, ExecuteError> {
+        let sabotage = job.sabotage.map(|s| s.name());
+        let options = Options {
+            cancel: cancel.clone(),
+            sabotage: sabotage.map(String::from),
+            substrate: self.substrate().into(),
+            time_scale: 1,
+        };
+        let run = async {
+            let recorder = Arc::new(recorder(place)?);
+            let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
+            let cluster = SimCluster::new(&job.plan, board.clone(), sabotage);
+            let end = runner::execute(
+                &job.plan,
+                cluster.clone(),
+                board,
+                recorder.clone(),
+                &options,
+            )
+            .await;
+            if let Some(place) = place {
+                for node in &job.plan.scenario.cluster.nodes {
+                    let tracking = cluster.tracking_log(node);
+                    let directory = place.nodes.join(node);
+                    keep_node(&directory, cluster.config_text(node), &tracking).map_err(|e| {
+                        ExecuteError::Failed(format!("{}: {e}", directory.display()))
+                    })?;
+                }
+            }
+            conclude(end, &recorder)
+        };
+        run_in_sim(run)
+            .map_err(|e| ExecuteError::Failed(format!("no runtime for the simulator: {e}")))?
+    }
+
+    fn judge(&self, history: &History) -> Vec<Verdict> {
+        check::judge(&history.records)
+    }
+}
+
+/// Runs with real processes, each run on its own thread and runtime.
+struct Process {
+    command: NodeCommand,
+    time_scale: u32,
+}
+
+/// How often a running history is written out: a killed harness loses no more than this.
+const FLUSH: Duration = Duration::from_millis(200);
+
+impl Executor for Process {
+    fn substrate(&self) -> &'static str {
+        "process"
+    }
+
+    fn is_reproducible(&self) -> bool {
+        false
+    }
+
+    fn execute(
+        &self,
+        job: &Job,
+        place: Option<&RunPlace>,
+        cancel: &CancellationToken,
+    ) -> Result<History, ExecuteError> {
+        let sabotage = job.sabotage.map(|s| s.name().to_owned());
+        let options = Options {
+            cancel: cancel.clone(),
+            sabotage: sabotage.clone(),
+            substrate: self.substrate().into(),
+            time_scale: self.time_scale,
+        };
+        // A run that leaves no directory needs one while it lasts.
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        let nodes = place.map_or_else(|| scratch.path().join("nodes"), |place| place.nodes.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        runtime.block_on(async {
+            let recorder = Arc::new(recorder(place)?);
+            let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
+            let process = ProcessOptions { nodes, command: self.command.clone(), time_scale: self.time_scale, sabotage };
+            let cluster = ProcessCluster::new(&job.plan, board.clone(), process).map_err(failed)?;
+            let flush = async {
+                loop {
+                    tokio::time::sleep(FLUSH).await;
+                    recorder.flush();
+                }
+            };
+            let end = tokio::select! {
+                biased;
+                end = runner::execute(&job.plan, Arc::new(cluster), board, recorder.clone(), &options) => end,
+                never = flush => never,
+            };
+            conclude(end, &recorder)
+        })
+    }
+
+    fn judge(&self, history: &History) -> Vec<Verdict> {
+        check::judge(&history.records)
+    }
+}
+
+fn recorder(place: Option<&RunPlace>) -> Result<Recorder, ExecuteError> {
+    match place {
+        None => Ok(Recorder::in_memory()),
+        Some(RunPlace { history, .. }) => Recorder::to_file(history)
+            .map_err(|e| ExecuteError::Failed(format!("{}: {e}", history.display()))),
+    }
+}
+
+/// What a simulated node would leave on its disk for a person to read.
+fn keep_node(directory: &Path, config: Option<&str>, tracking: &[String]) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    if let Some(config) = config {
+        fs::write(directory.join("node.toml"), config)?;
+    }
+    let lines: String = tracking
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect();
+    fs::write(directory.join("tracking.jsonl"), lines)
+}
+
+/// The history, complete on disk. A run that broke off has one, too: its last record says why.
+fn conclude(end: Result<(), RunError>, recorder: &Recorder) -> Result<History, ExecuteError> {
+    recorder
+        .finish()
+        .map_err(|e| ExecuteError::Failed(format!("the history could not be written: {e}")))?;
+    match end {
+        Err(RunError::Interrupted) => Err(ExecuteError::Interrupted),
+        Err(RunError::Missing(what)) => Err(ExecuteError::Missing(what)),
+        Err(RunError::NotApplicable { reason }) => Err(ExecuteError::NotApplicable(reason)),
+        Ok(()) | Err(_) => Ok(History {
+            records: recorder.records(),
+            truncated: None,
+        }),
+    }
+}
+
+fn failed(error: impl std::error::Error) -> ExecuteError {
+    ExecuteError::Failed(error.to_string())
+}

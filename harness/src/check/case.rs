@@ -1,0 +1,462 @@
+//! A history, indexed: what checkers look at.
+//!
+//! Comes in: the records of one run. Goes out: [`Case`], with submissions and their outcomes, connections and
+//! their transactions, faults and their ends, and the nodes' lives. Called by [`judge`](super::judge).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    config::Config,
+    wire::{Connection, Exchange},
+};
+use crate::{
+    history::{Event, Fault, NodeView, Outcome, Phase, Record, Reply, Submission, Transaction},
+    scenario::{Plan, Step},
+};
+
+/// A place in the history. Ordered by its place, not by its time: two records may have the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The record's number.
+    pub seq: u64,
+    /// Microseconds since the run began.
+    pub t_us: u64,
+}
+
+impl Moment {
+    /// Where a record stands.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            seq: record.seq,
+            t_us: record.t_us,
+        }
+    }
+}
+
+/// One submission, from its first record to its last.
+#[derive(Debug)]
+pub struct Submitted<'h> {
+    /// When the client began.
+    pub at: Moment,
+    /// What it submitted.
+    pub what: &'h Submission,
+    /// When it had sent the end of data.
+    pub data_sent: Option<Moment>,
+    /// When it knew the outcome; `None` when the history ends before.
+    pub ended: Option<Moment>,
+    /// The outcome; indeterminate when the history ends before it is known.
+    pub outcome: Outcome,
+    /// The reply that decided it.
+    pub reply: Option<&'h Reply>,
+    /// What broke it off.
+    pub error: Option<&'h str>,
+    /// Recipients refused at RCPT.
+    pub refused: BTreeMap<&'h str, &'h Reply>,
+    /// Whether the session could be used afterwards, when that was tried.
+    pub usable: Option<(Moment, bool)>,
+}
+
+impl<'h> Submitted<'h> {
+    /// It was acked.
+    pub fn acked(&self) -> bool {
+        self.outcome == Outcome::Acked
+    }
+
+    /// The node that it was submitted to.
+    pub fn node(&self) -> &'h str {
+        self.what.link.split_once('>').map_or("", |(_, to)| to)
+    }
+}
+
+/// A fault and its ends.
+#[derive(Debug)]
+pub struct FaultSpan<'h> {
+    /// Its number.
+    pub number: u32,
+    /// What it is.
+    pub what: &'h Fault,
+    /// The trigger that fired it.
+    pub trigger: Option<&'h str>,
+    /// When it was decided on.
+    pub planned: Moment,
+    /// When it took effect; `None`: it never did.
+    pub landed: Option<Moment>,
+    /// When it was taken back; of a crash, when the node was up again.
+    pub healed: Option<Moment>,
+    /// Why it could not be injected.
+    pub failed: Option<&'h str>,
+}
+
+impl FaultSpan<'_> {
+    /// It was in force at some time in between `from` and `to` (microseconds).
+    pub fn overlaps(&self, from: u64, to: u64) -> bool {
+        self.landed.is_some_and(|at| at.t_us <= to) && self.healed.is_none_or(|at| at.t_us >= from)
+    }
+}
+
+/// A start of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Started<'h> {
+    /// When it accepted mail.
+    pub at: Moment,
+    /// How many times it has been started, from 1.
+    pub incarnation: u32,
+    /// The ID of its transport database, when known.
+    pub database: Option<&'h str>,
+}
+
+/// A run, indexed.
+#[derive(Debug)]
+pub struct Case<'h> {
+    /// All records, in order.
+    pub records: &'h [Record],
+    /// What was to be done.
+    pub plan: &'h Plan,
+    /// `sim`, `process`, …
+    pub substrate: &'h str,
+    /// The documented parameters, scaled.
+    pub config: Config<'h>,
+    /// Submissions, in the order of their beginning.
+    pub submissions: Vec<Submitted<'h>>,
+    /// Connections by link, in the order of their numbers.
+    pub links: BTreeMap<&'h str, Vec<Connection<'h>>>,
+    /// Faults, in the order of their numbers.
+    pub faults: Vec<FaultSpan<'h>>,
+    /// Starts by node.
+    pub starts: BTreeMap<&'h str, Vec<Started<'h>>>,
+    /// Steps as they began: the index in the plan.
+    pub steps: Vec<(Moment, usize)>,
+    /// Phases as they began.
+    pub phases: Vec<(Moment, Phase)>,
+    /// Moments at which nothing was queued and no shadow was held anywhere.
+    pub quiet: Vec<Moment>,
+    /// The end of the settle phase: whether nothing was left to do, and what was.
+    pub settled: Option<(Moment, bool, &'h [String])>,
+    /// The last view of each node.
+    pub views: BTreeMap<&'h str, (Moment, &'h NodeView)>,
+    /// Why the run did not come to its end, if it did not.
+    pub truncated: Option<String>,
+    /// Time of the last record, microseconds.
+    pub last_us: u64,
+}
+
+impl<'h> Case<'h> {
+    /// Indexes the records of a run. `None` when they do not begin with [`Event::Begin`]: nothing can be said then.
+    pub fn new(records: &'h [Record]) -> Option<Self> {
+        let Event::Begin {
+            substrate,
+            time_scale,
+            plan,
+            ..
+        } = &records.first()?.event
+        else {
+            return None;
+        };
+        let mut case = Self {
+            records,
+            plan: plan.as_ref(),
+            substrate,
+            config: Config::new(&plan.scenario, substrate, *time_scale),
+            submissions: Vec::new(),
+            links: BTreeMap::new(),
+            faults: Vec::new(),
+            starts: BTreeMap::new(),
+            steps: Vec::new(),
+            phases: Vec::new(),
+            quiet: Vec::new(),
+            settled: None,
+            views: BTreeMap::new(),
+            truncated: Some("the history has no end".into()),
+            last_us: records.last().map_or(0, |r| r.t_us),
+        };
+        for record in records {
+            case.take(record);
+        }
+        case.find_quiet();
+        Some(case)
+    }
+
+    fn take(&mut self, record: &'h Record) {
+        let at = Moment::of(record);
+        match &record.event {
+            Event::Submit(what) => self.submissions.push(Submitted {
+                at,
+                what,
+                data_sent: None,
+                ended: None,
+                outcome: Outcome::Indeterminate,
+                reply: None,
+                error: None,
+                refused: BTreeMap::new(),
+                usable: None,
+            }),
+            Event::DataSent { submission } => {
+                if let Some(s) = self.submission_mut(*submission) {
+                    s.data_sent = Some(at);
+                }
+            }
+            Event::Outcome {
+                submission,
+                outcome,
+                reply,
+                refused,
+                error,
+            } => {
+                if let Some(s) = self.submission_mut(*submission) {
+                    s.ended = Some(at);
+                    s.outcome = *outcome;
+                    s.reply = reply.as_ref();
+                    s.error = error.as_deref();
+                    s.refused = refused
+                        .iter()
+                        .map(|(to, reply)| (to.as_str(), reply))
+                        .collect();
+                }
+            }
+            Event::SessionUsable { submission, usable } => {
+                if let Some(s) = self.submission_mut(*submission) {
+                    s.usable = Some((at, *usable));
+                }
+            }
+            Event::Wire {
+                link,
+                connection,
+                wire,
+            } => {
+                let connections = self.links.entry(link).or_default();
+                let place = match connections.iter().position(|c| c.number == *connection) {
+                    Some(place) => place,
+                    None => {
+                        connections.push(Connection::new(link, *connection, at));
+                        connections.len() - 1
+                    }
+                };
+                connections[place].take(at, wire);
+            }
+            Event::FaultPlanned {
+                fault,
+                what,
+                trigger,
+            } => self.faults.push(FaultSpan {
+                number: *fault,
+                what,
+                trigger: trigger.as_deref(),
+                planned: at,
+                landed: None,
+                healed: None,
+                failed: None,
+            }),
+            Event::FaultLanded { fault } => self.with_fault(*fault, |f| f.landed = Some(at)),
+            Event::FaultHealed { fault } => self.with_fault(*fault, |f| f.healed = Some(at)),
+            Event::FaultFailed { fault, reason } => {
+                self.with_fault(*fault, |f| f.failed = Some(reason))
+            }
+            Event::NodeUp {
+                node,
+                incarnation,
+                database,
+            } => {
+                for fault in &mut self.faults {
+                    if fault.what.node() == Some(node) && fault.landed.is_some() {
+                        fault.healed.get_or_insert(at);
+                    }
+                }
+                self.starts.entry(node).or_default().push(Started {
+                    at,
+                    incarnation: *incarnation,
+                    database: database.as_deref(),
+                });
+            }
+            Event::Step { index, .. } => self.steps.push((at, *index)),
+            Event::Phase { phase } => self.phases.push((at, *phase)),
+            Event::View { node, view } => {
+                self.views.insert(node, (at, view));
+            }
+            Event::Settled { quiescent, pending } => self.settled = Some((at, *quiescent, pending)),
+            Event::End { reason } => {
+                self.truncated =
+                    (reason != "completed").then(|| format!("the run ended early: {reason}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// A `wait-quiet` that ended before its time was up is a moment of quiet, and so is a quiescent settling.
+    fn find_quiet(&mut self) {
+        let mut ends: Vec<Moment> = self
+            .steps
+            .iter()
+            .map(|s| s.0)
+            .chain(self.phases.iter().map(|p| p.0))
+            .collect();
+        ends.sort();
+        for (began, index) in &self.steps {
+            let Some(Step::WaitQuiet { at_most }) = self.plan.scenario.step.get(*index) else {
+                continue;
+            };
+            let Some(ended) = ends.iter().find(|end| *end > began) else {
+                continue;
+            };
+            let most = self.config.scaled(at_most.0);
+            if u128::from(ended.t_us.saturating_sub(began.t_us)) < most.as_micros() {
+                self.quiet.push(*ended);
+            }
+        }
+        if let Some((at, true, _)) = self.settled {
+            self.quiet.push(at);
+        }
+    }
+
+    fn submission_mut(&mut self, number: u32) -> Option<&mut Submitted<'h>> {
+        self.submissions
+            .iter_mut()
+            .rfind(|s| s.what.submission == number)
+    }
+
+    fn with_fault(&mut self, number: u32, change: impl FnOnce(&mut FaultSpan<'h>)) {
+        if let Some(fault) = self.faults.iter_mut().find(|f| f.number == number) {
+            change(fault);
+        }
+    }
+
+    /// Submissions that were acked.
+    pub fn acked(&self) -> impl Iterator<Item = &Submitted<'h>> {
+        self.submissions.iter().filter(|s| s.acked())
+    }
+
+    /// All connections of all links.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection<'h>> {
+        self.links.values().flatten()
+    }
+
+    /// All transactions that reached their end of data, with their connections, in the order of the history.
+    pub fn exchanges(&self) -> Vec<(&Connection<'h>, &Exchange<'h>)> {
+        let mut all: Vec<_> = self
+            .connections()
+            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
+            .collect();
+        all.sort_by_key(|(_, e)| e.sent);
+        all
+    }
+
+    /// The connection and the transaction in which a submission reached its end of data. It may go by after the client
+    /// has given up, but not after the same message is submitted again.
+    pub fn exchange_of(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
+        let again = self
+            .submissions
+            .iter()
+            .find(|o| o.what.message == s.what.message && o.at > s.at);
+        let on_link = self.links.get(s.what.link.as_str())?;
+        on_link
+            .iter()
+            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
+            .find(|(_, e)| {
+                e.message == Some(s.what.message)
+                    && e.sent > s.at
+                    && again.is_none_or(|o| e.sent < o.at)
+            })
+    }
+
+    /// The shadow copy of a submission that another node confirmed before the sender was answered, or gave up.
+    pub fn copy_of(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
+        let own = self.exchange_of(s);
+        let answered = own.and_then(|(_, e)| e.reply.map(|(at, _)| at)).or(s.ended);
+        let mut copies = self.copies(s.what.message);
+        copies.retain(|(c, e)| {
+            let same = e
+                .attempt
+                .zip(own.and_then(|(_, o)| o.attempt))
+                .is_none_or(|(copy, sent)| copy == sent);
+            let in_time = e
+                .acked()
+                .is_some_and(|at| answered.is_none_or(|end| at < end));
+            same && in_time
+                && e.sent > s.at
+                && c.from == s.node()
+                && c.to != c.from
+                && self.is_node(c.to)
+        });
+        copies.into_iter().next()
+    }
+
+    /// Shadow copies of a message, in order.
+    pub fn copies(&self, message: u32) -> Vec<(&Connection<'h>, &Exchange<'h>)> {
+        let mut all = self.exchanges();
+        all.retain(|(_, e)| e.kind == Transaction::Copy && e.message == Some(message));
+        all
+    }
+
+    /// Some of the mail holds octets that look like an end of data.
+    pub fn smuggles(&self) -> bool {
+        self.plan
+            .scenario
+            .step
+            .iter()
+            .any(|s| matches!(s, Step::Submit(s) if s.smuggle.is_some()))
+    }
+
+    /// It is a node of the cluster.
+    pub fn is_node(&self, host: &str) -> bool {
+        self.plan.scenario.cluster.nodes.iter().any(|n| n == host)
+    }
+
+    /// It is a sink.
+    pub fn is_sink(&self, host: &str) -> bool {
+        self.plan.scenario.cluster.sinks.iter().any(|s| s == host)
+    }
+
+    /// The nodes of a node's transport high availability boundary, without itself: of its DAG, or of its site.
+    pub fn boundary(&self, node: &str) -> BTreeSet<&'h str> {
+        let cluster = &self.plan.scenario.cluster;
+        let of = |groups: &'h BTreeMap<String, Vec<String>>, node: &str| {
+            groups
+                .values()
+                .find(|nodes| nodes.iter().any(|n| n == node))
+        };
+        let dag = of(&cluster.dags, node);
+        let home = dag
+            .or_else(|| of(&cluster.sites, node))
+            .unwrap_or(&cluster.nodes);
+        // A site is the boundary of those of its nodes that are in no DAG.
+        home.iter()
+            .map(String::as_str)
+            .filter(|n| *n != node && (dag.is_some() || of(&cluster.dags, n).is_none()))
+            .collect()
+    }
+
+    /// The address belongs to a mailbox of the cluster.
+    pub fn is_mailbox(&self, address: &str) -> bool {
+        address
+            .rsplit_once('@')
+            .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case("mailbox.example"))
+    }
+
+    /// Faults that landed and are about this link: on it, or on one of its hosts.
+    pub fn faults_on<'c>(
+        &'c self,
+        from: &'c str,
+        to: &'c str,
+    ) -> impl Iterator<Item = &'c FaultSpan<'h>> {
+        self.faults
+            .iter()
+            .filter(move |f| f.landed.is_some() && concerns(f.what, from, to))
+    }
+
+    /// Whether the node was up, and not frozen, all the time in between (microseconds).
+    pub fn well_between(&self, node: &str, from: u64, to: u64) -> bool {
+        !self
+            .faults
+            .iter()
+            .any(|f| f.what.node() == Some(node) && f.overlaps(from, to))
+    }
+}
+
+fn concerns(fault: &Fault, from: &str, to: &str) -> bool {
+    match fault {
+        Fault::Partition { a, b, .. } => (a == from && b == to) || (a == to && b == from),
+        Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => link
+            .split_once('>')
+            .is_some_and(|(a, b)| a == from && b == to),
+        _ => fault.node().is_some_and(|node| node == from || node == to),
+    }
+}

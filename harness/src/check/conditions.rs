@@ -1,0 +1,356 @@
+//! When a guarantee does not apply to a run, and when too little happened to say anything.
+//!
+//! Comes in: a [`Case`] and its [`Ledger`]. Goes out: reasons, in words. Called by checkers.
+
+use gauntlet_reports::Verdict;
+
+use super::{
+    Case, Entry, Ledger, Moment, Submitted,
+    evidence::{self, Tally, clock, fault},
+};
+use crate::{
+    history::Fault,
+    scenario::{Database, Step},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A node lost data, or may have: it was destroyed, its host crashed, its disk went back, or it came up with a new
+/// transport database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strike<'h> {
+    /// The node.
+    pub node: &'h str,
+    /// When.
+    pub at: Moment,
+    /// In words: `n1 destroyed`.
+    pub text: String,
+    /// Its whole disk was lost or replaced, mailboxes included.
+    pub disk: bool,
+    /// Its transport database was lost or replaced; `false`: only what was not synced is gone.
+    pub replaced: bool,
+}
+
+/// All of them, in order.
+pub fn strikes<'h>(case: &Case<'h>) -> Vec<Strike<'h>> {
+    let mut all: Vec<Strike<'h>> = Vec::new();
+    for span in &case.faults {
+        let (Some(at), Some(node)) = (span.landed, span.what.node()) else {
+            continue;
+        };
+        let disk = matches!(span.what, Fault::Destroy { .. } | Fault::Revert { .. });
+        if disk || matches!(span.what, Fault::HostCrash { .. }) {
+            all.push(Strike {
+                node,
+                at,
+                text: fault(span.what),
+                disk,
+                replaced: disk,
+            });
+        }
+    }
+    for (node, starts) in &case.starts {
+        for pair in starts.windows(2) {
+            // The data was gone from the moment at which the node went down.
+            let down = case
+                .faults
+                .iter()
+                .rfind(|f| f.what.node() == Some(node) && f.landed < Some(pair[1].at));
+            let at = down.and_then(|f| f.landed).unwrap_or(pair[1].at);
+            let told = all.iter().any(|s| s.node == *node && s.disk && s.at == at);
+            if !told
+                && new_database(
+                    case,
+                    node,
+                    pair[0].database.zip(pair[1].database),
+                    pair[1].at,
+                )
+            {
+                all.retain(|s| !(s.node == *node && s.at == at));
+                let text = format!("{node} brought back with a new database");
+                all.push(Strike {
+                    node,
+                    at,
+                    text,
+                    disk: false,
+                    replaced: true,
+                });
+            }
+        }
+    }
+    all.sort_by_key(|s| s.at);
+    all
+}
+
+/// Whether the plan had a node start with a new database, and it did. A node that comes up with another database
+/// unasked has lost its own: that is its fault, not the run's.
+fn new_database(case: &Case<'_>, node: &str, ids: Option<(&str, &str)>, up: Moment) -> bool {
+    let asked =
+        |step: &Step| matches!(step, Step::Start { node: n, database: Database::New } if n == node);
+    let by_step = case.steps.iter().rfind(|(at, _)| *at < up);
+    let planned = by_step
+        .and_then(|(_, index)| case.plan.scenario.step.get(*index))
+        .is_some_and(asked)
+        || case
+            .plan
+            .scenario
+            .fault
+            .iter()
+            .any(|t| asked(&t.action) || t.then.as_ref().is_some_and(asked));
+    planned && ids.is_none_or(|(before, after)| before != after)
+}
+
+/// Why the shadow redundancy guarantees do not bind this run, if they do not: two servers lost data while a message
+/// was in transit that both may have held, with no moment of quiet in between (SC-17); or a node is alone.
+pub fn outside(case: &Case<'_>, ledger: &Ledger<'_>) -> Option<String> {
+    if let [only] = case.plan.scenario.cluster.nodes.as_slice() {
+        return Some(format!("{only} is alone: no other node can hold a copy"));
+    }
+    let strikes = strikes(case);
+    for (i, first) in strikes.iter().enumerate() {
+        for second in &strikes[i + 1..] {
+            let quiet = case.quiet.iter().any(|q| *q > first.at && *q < second.at);
+            if second.node == first.node || quiet {
+                continue;
+            }
+            let hit = ledger
+                .entries
+                .values()
+                .find(|e| in_transit(case, e, first.at, second.at));
+            if let Some(entry) = hit {
+                return Some(two_strikes(first, second, entry.message));
+            }
+        }
+    }
+    None
+}
+
+fn two_strikes(first: &Strike<'_>, second: &Strike<'_>, message: u32) -> String {
+    format!(
+        "{} at {} and {} at {}, and message {message} was in transit all the while: more than one server failed at once",
+        first.text,
+        clock(first.at.t_us),
+        second.text,
+        clock(second.at.t_us),
+    )
+}
+
+fn in_transit(case: &Case<'_>, entry: &Entry<'_>, from: Moment, to: Moment) -> bool {
+    let begun = entry
+        .submissions
+        .iter()
+        .filter_map(|i| case.submissions.get(*i))
+        .any(|s| s.acked() && s.at < from);
+    let late = |a: &super::Account<'_>| {
+        a.owed.is_some() && a.arrivals.iter().all(|x| x.t_us > to.signed_us())
+    };
+    begun && entry.accounts.values().any(late)
+}
+
+impl Moment {
+    /// The time as mailboxes give it.
+    pub(super) fn signed_us(self) -> i64 {
+        i64::try_from(self.t_us).unwrap_or(i64::MAX)
+    }
+}
+
+/// Why the loss of one message does not break the promise, if it does not (SC-17): two servers lost data between its
+/// submission and the next moment of quiet; or its only holder did, where no copy could or should be made.
+pub fn loss_excused(case: &Case<'_>, entry: &Entry<'_>, owed: Moment) -> Option<String> {
+    let submitted = entry
+        .submissions
+        .iter()
+        .filter_map(|i| case.submissions.get(*i))
+        .find(|s| s.acked())?;
+    let quiet = case
+        .quiet
+        .iter()
+        .find(|q| **q > owed)
+        .map_or(u64::MAX, |q| q.seq);
+    let mut hits = strikes(case);
+    hits.retain(|s| s.at > submitted.at && s.at.seq < quiet);
+    if let Some(first) = hits.first()
+        && let Some(second) = hits.iter().find(|s| s.node != first.node)
+    {
+        return Some(two_strikes(first, second, entry.message));
+    }
+    // What was acked was synced: a host that lost power alone excuses nothing (TC-02).
+    let own = hits
+        .iter()
+        .find(|s| s.node == submitted.node() && s.replaced)?;
+    if !case
+        .config
+        .switch(submitted.node(), "ShadowRedundancyEnabled")
+    {
+        return Some(format!("{} while shadow redundancy was off", own.text));
+    }
+    if case.boundary(submitted.node()).is_empty() {
+        return Some(format!("{}, alone in its boundary", own.text));
+    }
+    let reject = case
+        .config
+        .switch(submitted.node(), "RejectMessageOnShadowFailure");
+    let why = (!reject && case.copy_of(submitted).is_none())
+        .then(|| copy_hindered(case, submitted))
+        .flatten()?;
+    Some(format!(
+        "{}, and no copy of message {} could be made before: {why}",
+        own.text, entry.message
+    ))
+}
+
+/// Why no copy of a submission could be made while it was being accepted, if so: a try failed, or every other node of
+/// the boundary was out of reach. It is what allows an ack without a copy (SC-09, TO-01), or demands a refusal (SC-10).
+pub fn copy_hindered(case: &Case<'_>, s: &Submitted<'_>) -> Option<String> {
+    if case.boundary(s.node()).is_empty() {
+        return Some(format!("{} is alone in its boundary", s.node()));
+    }
+    if let Some((link, at)) = failed_try(case, s) {
+        return Some(format!("the try on {link} at {} failed", clock(at.t_us)));
+    }
+    let (from, to) = (s.at.t_us, s.ended.map_or(case.last_us, |m| m.t_us));
+    let away = |peer: &str| {
+        let covers = |f: &super::FaultSpan<'_>| {
+            f.landed.is_some_and(|at| at.t_us <= from) && f.healed.is_none_or(|at| at.t_us >= to)
+        };
+        case.faults_on(s.node(), peer)
+            .any(|f| f.what.node() != Some(s.node()) && covers(f))
+    };
+    let peers = case.boundary(s.node());
+    peers
+        .into_iter()
+        .all(away)
+        .then(|| "no other node of the boundary could be reached".into())
+}
+
+fn failed_try<'c>(case: &'c Case<'_>, s: &Submitted<'_>) -> Option<(&'c str, Moment)> {
+    let ended = s.ended.map_or(u64::MAX, |m| m.seq);
+    let meanwhile = |at: Moment| at > s.at && at.seq < ended;
+    let peers = case.boundary(s.node());
+    let tries = case
+        .connections()
+        .filter(|c| c.from == s.node() && peers.contains(c.to) && !c.other_purpose());
+    tries
+        // A copy that was confirmed later shows that the node did not wait for it. Only a session that it had given up
+        // by then is a failed try.
+        .filter(|c| {
+            let late = c
+                .exchanges
+                .iter()
+                .any(|e| e.message == Some(s.what.message) && e.sent > s.at && e.acked().is_some());
+            !late || c.closed_seq() < ended
+        })
+        .find_map(|c| {
+            // Copies of other messages that went well say nothing about this one.
+            let begun: Vec<Moment> = c
+                .commands("XSHADOW")
+                .map(|(at, _)| at)
+                .filter(|at| meanwhile(*at))
+                .collect();
+            let well = c
+                .exchanges
+                .iter()
+                .filter(|e| e.sent > s.at && e.acked().is_some())
+                .count();
+            let unused =
+                meanwhile(c.opened) && !c.commands("XSHADOW").any(|(at, _)| at.seq < ended);
+            (unused || begun.len() > well)
+                .then(|| (c.link, begun.first().copied().unwrap_or(c.opened)))
+        })
+}
+
+/// The verdict of a tally: `violated` when something speaks against the guarantee; `inconclusive` when the run did not
+/// come to its end, a fault of the scenario is missing, or nothing was put to the test (`thin` says what); otherwise
+/// `holds`. `what` says what was counted, e.g. "acks came after the copy's 250".
+pub fn conclude(case: &Case<'_>, id: &str, tally: Tally, what: &str, thin: &str) -> Verdict {
+    if tally.against.is_empty()
+        && let Some(reason) = unfinished(case).or_else(|| faults_missing(case))
+    {
+        return evidence::inconclusive(id, reason);
+    }
+    tally.verdict(id, what, thin)
+}
+
+/// The same for a guarantee of shadow redundancy, which says `outside` where the run left its conditions.
+pub fn conclude_shadow(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    id: &str,
+    tally: Tally,
+    what: &str,
+    thin: &str,
+) -> Verdict {
+    match outside(case, ledger) {
+        Some(reason) if tally.against.is_empty() => evidence::outside(id, reason),
+        _ => conclude(case, id, tally, what, thin),
+    }
+}
+
+/// Why the history does not reach the end of the settle phase, if it does not.
+pub fn unfinished(case: &Case<'_>) -> Option<String> {
+    case.truncated.clone().or_else(|| {
+        case.settled
+            .is_none()
+            .then(|| "the run did not settle".into())
+    })
+}
+
+/// A fault of the scenario that did not come: its trigger never fired, or it could not be injected.
+pub fn faults_missing(case: &Case<'_>) -> Option<String> {
+    if let Some(failed) = case
+        .faults
+        .iter()
+        .find_map(|f| f.failed.map(|why| (f, why)))
+    {
+        return Some(format!(
+            "fault {} could not be injected: {}",
+            failed.0.number, failed.1
+        ));
+    }
+    if let Some(silent) = case.faults.iter().find(|f| f.landed.is_none()) {
+        return Some(format!(
+            "fault {} ({}) never landed",
+            silent.number,
+            fault(silent.what)
+        ));
+    }
+    let mut hung: Vec<_> = case
+        .plan
+        .scenario
+        .fault
+        .iter()
+        .filter(|t| is_fault(&t.action))
+        .collect();
+    // One that listens for some steps only may miss its event (as in chaos): any fault that landed is enough then.
+    if case.faults.iter().any(|f| f.landed.is_some()) {
+        hung.retain(|t| t.during.is_none());
+    }
+    let fired = case.faults.iter().filter(|f| f.trigger.is_some()).count();
+    let unfired = hung.iter().find(|t| {
+        !case
+            .faults
+            .iter()
+            .any(|f| f.trigger.is_some_and(|n| n.contains(&t.when)))
+    });
+    match unfired {
+        Some(trigger) if fired < hung.len() => {
+            Some(format!("the trigger `{}` never fired", trigger.when))
+        }
+        _ => None,
+    }
+}
+
+fn is_fault(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Crash { .. }
+            | Step::Destroy { .. }
+            | Step::Freeze { .. }
+            | Step::Revert { .. }
+            | Step::Partition(_)
+            | Step::Delay { .. }
+            | Step::BlackHole { .. }
+            | Step::Reset { .. }
+    )
+}

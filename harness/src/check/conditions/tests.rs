@@ -1,0 +1,184 @@
+//! What excuses a missing copy or a loss, and what does not.
+
+use super::*;
+use crate::{
+    check::testing::Story,
+    scenario::{Span, Trigger},
+};
+
+fn with<T>(story: &Story, look: impl FnOnce(&Case<'_>, &Ledger<'_>) -> T) -> T {
+    let history = story.history();
+    let case = Case::new(&history).expect("a story has a beginning");
+    look(&case, &Ledger::new(&case))
+}
+
+fn hindered(story: &Story) -> Option<String> {
+    with(story, |case, _| {
+        case.submissions.last().and_then(|s| copy_hindered(case, s))
+    })
+}
+
+#[test]
+fn a_partition_hinders_copies_until_it_is_healed() {
+    let mut story = Story::new();
+    story.scenario.cluster.nodes = vec!["n1".into(), "n2".into()];
+    story.part("n1", "n2").submit(1, "n1").end_of_data(1).ack(1);
+    assert!(hindered(&story).is_some());
+    story.heal().submit(2, "n1").end_of_data(2).ack(2);
+    assert_eq!(hindered(&story), None);
+}
+
+#[test]
+fn a_session_that_served_other_messages_well_hinders_nothing() {
+    let mut story = Story::new();
+    // The session for message 1 stays open, as it may.
+    story
+        .submit(1, "n1")
+        .end_of_data(1)
+        .copy_begins(1, "n1>n2")
+        .copy_confirmed(1, "n1>n2")
+        .ack(1);
+    story.submit(2, "n1").end_of_data(2).ack(2);
+    assert_eq!(hindered(&story), None);
+    story
+        .submit(3, "n1")
+        .end_of_data(3)
+        .command("n1>n2", "XSHADOW n1/db/3 0", 451)
+        .ack(3);
+    assert!(hindered(&story).is_some());
+}
+
+#[test]
+fn heartbeats_are_no_tries_for_a_copy() {
+    let mut story = Story::new();
+    story
+        .submit(1, "n1")
+        .end_of_data(1)
+        .connect("n1>n2")
+        .command("n1>n2", "XQDISCARD 0 100", 250);
+    story.close("n1>n2", "client").ack(1);
+    assert_eq!(hindered(&story), None);
+}
+
+/// n1 is destroyed with message 1 in its queue; later n2.
+fn one_after_the_other(quiet_between: bool) -> Story {
+    let mut story = Story::new();
+    story.accepted(1, "n1", "n2").destroy("n1");
+    if quiet_between {
+        let quiet = Step::WaitQuiet {
+            at_most: Span::from_secs(6 * 3600),
+        };
+        story
+            .after("3h")
+            .delivered(1, "n2")
+            .step(quiet)
+            .after("2m")
+            .step(Step::Observe {});
+    }
+    story.destroy("n2").settle();
+    story
+}
+
+#[test]
+fn two_servers_may_fail_one_after_the_other_with_recovery_in_between() {
+    assert_eq!(with(&one_after_the_other(true), outside), None);
+    let reason = with(&one_after_the_other(false), outside).expect("both owners are gone");
+    assert!(
+        reason.starts_with("n1 destroyed at 0.039 s and n2 destroyed at"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_wait_for_quiet_that_used_up_its_time_is_no_quiet() {
+    let mut story = Story::new();
+    let quiet = Step::WaitQuiet {
+        at_most: Span::from_secs(60),
+    };
+    story.step(quiet).after("1m").step(Step::Observe {});
+    assert!(with(&story, |case, _| case.quiet.is_empty()));
+}
+
+#[test]
+fn a_new_database_is_a_strike_when_the_plan_wanted_it() {
+    let mut story = Story::new();
+    story
+        .kill("n1")
+        .step(Step::Start {
+            node: "n1".into(),
+            database: Database::New,
+        })
+        .up("n1", "db-n1-2");
+    let texts = with(&story, |case, _| {
+        strikes(case)
+            .into_iter()
+            .map(|s| s.text)
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(texts, ["n1 brought back with a new database"]);
+
+    let mut story = Story::new();
+    story.kill("n1").up("n1", "db-n1-2");
+    assert!(with(&story, |case, _| strikes(case).is_empty()));
+}
+
+#[test]
+fn a_trigger_that_never_fired_makes_a_run_inconclusive() {
+    let mut story = Story::new();
+    let destroy = Step::Destroy { node: "n1".into() };
+    story.scenario.fault.push(Trigger {
+        when: "client-1>n1 acked".into(),
+        nth: 1,
+        before: false,
+        action: destroy,
+        after: None,
+        then: None,
+        during: None,
+    });
+    story.settle();
+    let missing = with(&story, |case, _| faults_missing(case));
+    assert_eq!(
+        missing.as_deref(),
+        Some("the trigger `client-1>n1 acked` never fired")
+    );
+}
+
+#[test]
+fn a_trigger_that_listens_for_a_while_may_miss_its_event() {
+    let mut story = Story::new();
+    story.scenario.fault.push(Trigger {
+        when: "client-1>n1 acked".into(),
+        nth: 9,
+        before: false,
+        action: Step::Freeze { node: "n1".into() },
+        after: None,
+        then: None,
+        during: Some([0, 1]),
+    });
+    let missing = |story: &Story| with(story, |case, _| faults_missing(case));
+    let nothing = Some("the trigger `client-1>n1 acked` never fired".to_owned());
+    assert_eq!(missing(&story), nothing, "no fault at all");
+    story.kill("n2");
+    assert_eq!(missing(&story), None);
+}
+
+#[test]
+fn durations_are_scaled_and_a_nodes_own_win() {
+    let mut story = Story::new();
+    story.set_span("ShadowHeartbeatFrequency", "10m");
+    let own = [(
+        "ShadowHeartbeatFrequency".to_owned(),
+        crate::scenario::Setting::Text("20m".into()),
+    )];
+    story.scenario.node.insert("n2".into(), own.into());
+    story.substrate = "process";
+    story.time_scale = 600;
+    let spans = with(&story, |case, _| {
+        ["n1", "n2"].map(|node| {
+            case.config
+                .span(node, "ShadowHeartbeatFrequency")
+                .as_millis()
+        })
+    });
+    assert_eq!(spans, [1000, 2000]);
+}

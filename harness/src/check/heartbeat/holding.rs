@@ -1,0 +1,273 @@
+//! Which server held a shadow message for which primary server, from when until when.
+//!
+//! Comes in: a [`Case`]. Goes out: [`Hold`]s, each with everything that may have ended it, told from the wire and the
+//! faults. Called by the checkers of heartbeats, recovery and Safety Net.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    asking::{answers, asks, identities},
+    ownership::{Ownership, Trail},
+};
+use crate::{
+    check::{Case, Moment},
+    history::{Event, Fault, NodeView, Transaction},
+};
+
+/// A shadow message on a shadow server: from the 250 that confirmed the copy.
+#[derive(Debug)]
+pub(in crate::check) struct Hold<'h> {
+    /// The shadow server.
+    pub(in crate::check) server: &'h str,
+    /// The primary server.
+    pub(in crate::check) primary: &'h str,
+    /// The transport's ID of the message.
+    pub(in crate::check) transport_id: &'h str,
+    /// The message's number.
+    pub(in crate::check) message: Option<u32>,
+    /// Its attempt.
+    pub(in crate::check) attempt: Option<u32>,
+    /// The copy's 250.
+    pub(in crate::check) since: Moment,
+    /// The primary server's database at that time, when it is known.
+    pub(in crate::check) database: Option<&'h str>,
+    /// The first discard notification for it that went by, and whether it said `delivered`.
+    pub(in crate::check) notified: Option<(Moment, bool)>,
+    /// When the shadow server was seen to own the message itself.
+    pub(in crate::check) promoted: Option<Ownership>,
+    /// When the shadow server's own transport database was lost, replaced or set back.
+    pub(in crate::check) lost: Option<Moment>,
+    /// When the primary server told the shadow server of another database, or of an earlier state of the same.
+    pub(in crate::check) renewed: Option<Renewal>,
+    /// The earliest time (microseconds) at which the primary server had been out of reach for ShadowResubmitTimeSpan:
+    /// from then on a promotion is right. Counted from the last *answered* question.
+    pub(in crate::check) overdue_us: u64,
+    /// The earliest time (microseconds) at which it may have waited for too long (MessageExpirationTimeout).
+    pub(in crate::check) expires_us: u64,
+}
+
+/// A primary server is not the one that it was.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::check) struct Renewal {
+    /// When it said so.
+    pub(in crate::check) at: Moment,
+    /// Another database; otherwise the same one in an earlier state (HB-13).
+    pub(in crate::check) another: bool,
+}
+
+impl Hold<'_> {
+    /// Until this time (microseconds) the shadow message cannot rightly have left the shadow queue.
+    pub(in crate::check) fn certain_until(&self) -> u64 {
+        let ends = [
+            self.notified.map(|(at, _)| at),
+            self.promoted.as_ref().map(|p| p.at),
+            self.lost,
+            self.renewed.map(|r| r.at),
+        ];
+        let ended = ends
+            .into_iter()
+            .flatten()
+            .map(|at| at.t_us)
+            .min()
+            .unwrap_or(u64::MAX);
+        ended.min(self.overdue_us).min(self.expires_us)
+    }
+
+    /// It was there, and nothing had ended it, at that time (microseconds).
+    pub(in crate::check) fn alive_at(&self, t_us: u64) -> bool {
+        let ended = [
+            self.notified.map(|(at, _)| at),
+            self.promoted.as_ref().map(|p| p.at),
+            self.lost,
+        ];
+        self.since.t_us <= t_us && ended.into_iter().flatten().all(|at| at.t_us > t_us)
+    }
+
+    /// The message in words: `message 3 (n1/7b1c…/42)`.
+    pub(in crate::check) fn name(&self) -> String {
+        name(self.message, self.transport_id)
+    }
+}
+
+/// A message in words: `message 3 (n1/7b1c…/42)`, or its transport ID alone. Of a database ID four digits are enough for
+/// a reader to tell it from others.
+pub(in crate::check) fn name(message: Option<u32>, transport_id: &str) -> String {
+    let mut parts: Vec<String> = transport_id.split('/').map(str::to_owned).collect();
+    if let [_, database, _] = parts.as_mut_slice()
+        && let Some((end, _)) = database
+            .char_indices()
+            .nth(4)
+            .filter(|_| database.len() > 8)
+    {
+        database.truncate(end);
+        database.push('…');
+    }
+    let id = parts.join("/");
+    match message {
+        Some(number) => format!("message {number} ({id})"),
+        None => id,
+    }
+}
+
+/// All holds of a run, in the order of their beginning.
+pub(in crate::check) fn holds<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
+    let trail = Trail::new(case);
+    let mut seen: BTreeMap<(&str, &str, &str), ()> = BTreeMap::new();
+    let mut all = Vec::new();
+    for (connection, exchange) in case.exchanges() {
+        let (Some(since), Some(transport_id)) = (exchange.acked(), exchange.transport_id) else {
+            continue;
+        };
+        let (server, primary) = (connection.to, connection.from);
+        // A copy on the primary server itself is no shadow message (SC-04).
+        if exchange.kind != Transaction::Copy
+            || server == primary
+            || seen.insert((server, primary, transport_id), ()).is_some()
+        {
+            continue;
+        }
+        let mut hold = Hold {
+            server,
+            primary,
+            transport_id,
+            message: exchange.message,
+            attempt: exchange.attempt,
+            since,
+            database: database_of(case, primary, transport_id, since),
+            notified: None,
+            promoted: None,
+            lost: lost(case, server, since),
+            renewed: None,
+            overdue_us: 0,
+            expires_us: 0,
+        };
+        hold.notified = notified(case, &hold);
+        hold.promoted = trail.ownership(case, &hold);
+        hold.renewed = renewed(case, &hold);
+        hold.overdue_us = overdue(case, &hold);
+        let expiry = case.config.span(server, "MessageExpirationTimeout");
+        hold.expires_us = since.t_us + us(expiry).saturating_sub(us(case.config.tolerance(expiry)));
+        all.push(hold);
+    }
+    all.sort_by_key(|hold| hold.since);
+    all
+}
+
+/// The views of a node, in order.
+pub(in crate::check) fn views<'h>(
+    case: &Case<'h>,
+    node: &str,
+) -> impl Iterator<Item = (Moment, &'h NodeView)> {
+    case.records
+        .iter()
+        .filter_map(move |record| match &record.event {
+            Event::View { node: of, view } if of == node && view.poisoned.is_none() => {
+                Some((Moment::of(record), view))
+            }
+            _ => None,
+        })
+}
+
+/// Microseconds of a duration.
+pub(in crate::check) fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
+}
+
+fn database_of<'h>(
+    case: &Case<'h>,
+    primary: &str,
+    transport_id: &'h str,
+    since: Moment,
+) -> Option<&'h str> {
+    let mut parts = transport_id.split('/');
+    if parts.next() == Some(primary) {
+        return parts.next();
+    }
+    case.starts
+        .get(primary)?
+        .iter()
+        .rfind(|start| start.at < since)?
+        .database
+}
+
+fn lost(case: &Case<'_>, server: &str, since: Moment) -> Option<Moment> {
+    let struck = case
+        .faults
+        .iter()
+        .filter(|f| matches!(f.what, Fault::Destroy { .. } | Fault::Revert { .. }));
+    let struck = struck
+        .filter(|f| f.what.node() == Some(server))
+        .filter_map(|f| f.landed);
+    let starts = case.starts.get(server).map_or(&[][..], Vec::as_slice);
+    let changed = starts
+        .windows(2)
+        .filter(|pair| pair[0].database != pair[1].database)
+        .map(|pair| pair[1].at);
+    struck.chain(changed).filter(|at| *at > since).min()
+}
+
+fn notified(case: &Case<'_>, hold: &Hold<'_>) -> Option<(Moment, bool)> {
+    asks(case, hold.server, hold.primary)
+        .into_iter()
+        .filter_map(|ask| ask.answered)
+        .find_map(|(at, told)| {
+            let named = told.iter().find(|t| t.transport_id == hold.transport_id)?;
+            (at > hold.since).then_some((at, named.delivered))
+        })
+}
+
+fn renewed(case: &Case<'_>, hold: &Hold<'_>) -> Option<Renewal> {
+    let mut furthest = None;
+    for identity in identities(case, hold.server, hold.primary) {
+        let same = hold
+            .database
+            .is_none_or(|database| database == identity.database);
+        if identity.at > hold.since {
+            if !same {
+                return Some(Renewal {
+                    at: identity.at,
+                    another: true,
+                });
+            }
+            if furthest.is_some_and(|position| identity.log_position < position) {
+                return Some(Renewal {
+                    at: identity.at,
+                    another: false,
+                });
+            }
+        }
+        if same {
+            furthest = furthest.max(Some(identity.log_position));
+        }
+    }
+    None
+}
+
+fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
+    let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
+    let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
+    let mut last = hold.since.t_us;
+    for answer in answers(case, hold.server, hold.primary)
+        .into_iter()
+        .filter(|at| *at > hold.since)
+    {
+        if answer.t_us - last >= patience {
+            break;
+        }
+        last = answer.t_us;
+    }
+    last + patience
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn a_database_id_is_cut_short() {
+        let id = "n1/483c258a92363a579a5099fe04b38d9a/12";
+        assert_eq!(name(Some(3), id), "message 3 (n1/483c…/12)");
+        assert_eq!(name(None, "n1/db/12"), "n1/db/12");
+        assert_eq!(name(None, "no transport ID"), "no transport ID");
+    }
+}

@@ -1,0 +1,169 @@
+//! When a primary server had done everything for a message, and when a next hop could be reached.
+//!
+//! Comes in: a [`Case`]. Goes out: times told from the wire and from mailboxes, never from what the primary server
+//! says of itself. Called by the checkers of heartbeats, recovery and Safety Net.
+
+use std::time::Duration;
+
+use super::{
+    asking::link,
+    holding::{Hold, us},
+};
+use crate::{
+    check::{Case, Ledger, Submitted, address},
+    history::{Fault, Transaction},
+    scenario::{SinkBehaviour, Step},
+};
+
+/// A next hop that came back is tried again within this documented time (the retry intervals are 5 and 10 min).
+pub(in crate::check) const RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// One attempt to open a session, or to deliver, is over within this documented time.
+pub(in crate::check) const ATTEMPT: Duration = Duration::from_secs(2 * 60);
+
+/// The submission that a primary server took the held message in by: of its attempt, where the copy tells it.
+pub(in crate::check) fn submission<'c, 'h>(
+    case: &'c Case<'h>,
+    hold: &Hold<'_>,
+) -> Option<&'c Submitted<'h>> {
+    let of_message = || {
+        case.submissions
+            .iter()
+            .filter(|s| s.node() == hold.primary && Some(s.what.message) == hold.message)
+    };
+    let by_attempt = of_message().find(|s| Some(s.what.attempt) == hold.attempt);
+    by_attempt.or_else(|| of_message().next())
+}
+
+/// The sink or node that takes a recipient's mail.
+pub(in crate::check) fn host_of<'h>(case: &Case<'h>, recipient: &str) -> &'h str {
+    let cluster = &case.plan.scenario.cluster;
+    if case.is_mailbox(recipient) {
+        return &cluster.mailboxes;
+    }
+    let domain = recipient.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let own = domain
+        .strip_suffix(".example")
+        .and_then(|name| cluster.sinks.iter().find(|sink| *sink == name));
+    own.or_else(|| cluster.sinks.first())
+        .map_or("", String::as_str)
+}
+
+/// When (microseconds) the primary server was seen to have delivered a held message to every accepted recipient.
+/// `None` when it was not seen to, for whatever reason.
+pub(in crate::check) fn processed_us(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    hold: &Hold<'_>,
+) -> Option<u64> {
+    let submission = submission(case, hold)?;
+    let recipients = || {
+        submission
+            .what
+            .recipients
+            .iter()
+            .filter(|r| !submission.refused.contains_key(r.as_str()))
+    };
+    recipients().next()?;
+    let mut last = hold.since.t_us;
+    for recipient in recipients() {
+        last = last.max(delivered_us(case, ledger, hold, recipient)?);
+    }
+    Some(last)
+}
+
+/// When the primary server's delivery of a held message to one recipient was acknowledged.
+fn delivered_us(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    hold: &Hold<'_>,
+    recipient: &str,
+) -> Option<u64> {
+    let host = host_of(case, recipient);
+    if host == hold.primary {
+        // Its own mailboxes: nothing passes a wire.
+        let account = ledger
+            .entries
+            .get(&hold.message?)?
+            .accounts
+            .get(recipient)?;
+        return account
+            .arrivals
+            .iter()
+            .filter_map(|a| u64::try_from(a.t_us).ok())
+            .min();
+    }
+    let to_host = link(case, hold.primary, host).iter();
+    let acked = to_host
+        .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
+        .filter(|(c, e)| {
+            let same = match e.transport_id {
+                Some(id) => id == hold.transport_id,
+                None => {
+                    e.message.is_some() && (e.message, e.attempt) == (hold.message, hold.attempt)
+                }
+            };
+            let named = || {
+                c.commands("RCPT")
+                    .any(|(at, line)| at < e.sent && address(line) == recipient)
+            };
+            same && e.kind != Transaction::Copy && named()
+        });
+    acked.filter_map(|(_, e)| e.acked()).map(|at| at.t_us).min()
+}
+
+/// Since when (microseconds) nothing has kept `from` from delivering to `host`, up to the end of the run: the sink
+/// accepts, the host is up, no fault is on the way. `None`: something does to the end.
+pub(in crate::check) fn open_since(case: &Case<'_>, from: &str, host: &str) -> Option<u64> {
+    let mut since = 0;
+    for (at, index) in &case.steps {
+        let Some(Step::Sink {
+            sink,
+            behaviour,
+            count,
+        }) = case.plan.scenario.step.get(*index)
+        else {
+            continue;
+        };
+        if sink != host {
+            continue;
+        }
+        let accepts = matches!(behaviour, SinkBehaviour::Accept | SinkBehaviour::Slow(_));
+        since = if accepts && count.is_none() {
+            at.t_us
+        } else {
+            u64::MAX
+        };
+    }
+    if since == u64::MAX {
+        return None;
+    }
+    for fault in case
+        .faults_on(from, host)
+        .filter(|f| f.what.node() != Some(from))
+    {
+        match fault.what {
+            Fault::Reset { .. } => {}
+            _ => since = since.max(fault.healed?.t_us),
+        }
+    }
+    Some(since)
+}
+
+/// The time by which a delivery from `from` to `host` that could begin at `ready_us` must have succeeded: one attempt
+/// later when nothing was in the way, one retry interval after the way was open otherwise. `None`: it never was.
+pub(in crate::check) fn due_us(
+    case: &Case<'_>,
+    from: &str,
+    host: &str,
+    ready_us: u64,
+) -> Option<u64> {
+    let open = open_since(case, from, host)?;
+    let attempt = ready_us.saturating_add(us(case.config.scaled(ATTEMPT)));
+    let due = if open <= ready_us {
+        attempt
+    } else {
+        attempt.max(open.saturating_add(us(case.config.scaled(RETRY))))
+    };
+    Some(due.saturating_add(us(case.config.tolerance(case.config.scaled(RETRY)))))
+}

@@ -1,0 +1,311 @@
+//! HB-08, HB-09 and HB-10: when a shadow server takes over, and when it must not.
+
+use std::time::Duration;
+
+use gauntlet_reports::Verdict;
+
+use super::{
+    asking::{answers, link},
+    holding::{Hold, holds, us, views},
+    processing::{ATTEMPT, due_us, host_of},
+};
+use crate::{
+    check::{
+        Case, Ledger, Moment,
+        conditions::conclude,
+        evidence::{Tally, clock, lasting, piece},
+    },
+    history::Wire,
+};
+
+/// HB-08. A primary server out of reach for ShadowResubmitTimeSpan (and one heartbeat, and one attempt): by then the
+/// shadow server owns the message, and in the end every recipient has it. Recipients whose next hop stays closed, and
+/// messages that were delivered before the outage, are no proof.
+pub(super) fn promoted_when_unreachable(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    for hold in &holds(case) {
+        let Some((last, due)) = outage(case, hold) else {
+            continue;
+        };
+        let missing = undelivered(case, &ledger, hold, due);
+        let records = || {
+            [hold.since.seq]
+                .into_iter()
+                .chain(case.settled.map(|(at, ..)| at.seq))
+        };
+        let story = format!(
+            "{} held {} for {}, and had the last sign of life from it at {} (ShadowResubmitTimeSpan is {})",
+            hold.server,
+            hold.name(),
+            hold.primary,
+            clock(last),
+            lasting(case.config.span(hold.server, "ShadowResubmitTimeSpan")),
+        );
+        let in_queue = views(case, hold.server).find(|(at, view)| {
+            at.t_us > due
+                && view
+                    .shadow
+                    .iter()
+                    .any(|h| h.transport_id == hold.transport_id)
+        });
+        match (&hold.promoted, missing.first(), in_queue) {
+            (Some(sign), ..) if sign.exact && sign.at.t_us > due => {
+                let text = format!("{story}; {} only at {}", sign.text, clock(sign.at.t_us));
+                tally.broken(piece(text, [hold.since.seq, sign.at.seq]));
+            }
+            (Some(sign), Some(to), _) => {
+                let text = format!(
+                    "{story}; {} at {}, but {to} never got it",
+                    sign.text,
+                    clock(sign.at.t_us)
+                );
+                tally.broken(piece(text, records().chain([sign.at.seq])));
+            }
+            (Some(_), None, _) => tally.kept(),
+            (None, _, Some((at, _))) => {
+                let text = format!(
+                    "{story}; at {} it is still a shadow message",
+                    clock(at.t_us)
+                );
+                tally.broken(piece(text, [hold.since.seq, at.seq]));
+            }
+            (None, Some(to), None) => {
+                let text = format!(
+                    "{story}; by {} it was due to take over, and {to} never got it",
+                    clock(due)
+                );
+                tally.broken(piece(text, records()));
+            }
+            (None, None, None) => {}
+        }
+    }
+    conclude(
+        case,
+        "HB-08",
+        tally,
+        "shadow messages of an unreachable primary server were promoted and delivered",
+        "no primary server was out of reach for ShadowResubmitTimeSpan while a shadow message was held for it",
+    )
+}
+
+/// The last sign of life (microseconds) before an outage that lasted long enough for a promotion, and when that was
+/// due. `None` when there was no such outage, or the shadow server was not there all the while.
+fn outage(case: &Case<'_>, hold: &Hold<'_>) -> Option<(u64, u64)> {
+    let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
+    let heartbeat = case.config.span(hold.server, "ShadowHeartbeatFrequency");
+    let allowed = us(span + heartbeat + case.config.scaled(ATTEMPT) + case.config.tolerance(span));
+    let mut lives: Vec<u64> = signs_of_life(case, hold)
+        .into_iter()
+        .filter(|t| *t > hold.since.t_us)
+        .collect();
+    lives.push(case.last_us);
+    let mut last = hold.since.t_us;
+    for life in lives {
+        let due = last.saturating_add(allowed);
+        if life > due {
+            let ended = [
+                hold.notified.map(|(at, _)| at),
+                hold.lost,
+                hold.renewed.map(|r| r.at),
+            ];
+            let held = ended.into_iter().flatten().all(|at| at.t_us > due) && hold.expires_us > due;
+            return (held && case.well_between(hold.server, last, due)).then_some((last, due));
+        }
+        last = life;
+    }
+    None
+}
+
+/// Everything by which the shadow server may have learned that its primary server is alive, whoever opened the
+/// session: the most favourable reading of "a successful session".
+fn signs_of_life(case: &Case<'_>, hold: &Hold<'_>) -> Vec<u64> {
+    let replies = link(case, hold.server, hold.primary)
+        .iter()
+        .flat_map(|c| &c.events)
+        .filter(|(_, wire)| {
+            matches!(
+                wire,
+                Wire::Greeting { .. } | Wire::Reply { .. } | Wire::FinalReply { .. }
+            )
+        });
+    let commands = link(case, hold.primary, hold.server)
+        .iter()
+        .flat_map(|c| &c.events)
+        .filter(|(_, wire)| matches!(wire, Wire::Command { .. } | Wire::EndOfData { .. }));
+    let mut all: Vec<u64> = replies.chain(commands).map(|(at, _)| at.t_us).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Recipients that were promised the message, could have got it by the end of the run from the shadow server, and did
+/// not get it, nor a DSN its sender.
+fn undelivered<'h>(
+    case: &Case<'_>,
+    ledger: &Ledger<'h>,
+    hold: &Hold<'_>,
+    ready: u64,
+) -> Vec<&'h str> {
+    let Some(entry) = hold
+        .message
+        .and_then(|message| ledger.entries.get(&message))
+    else {
+        return Vec::new();
+    };
+    let missing = entry.accounts.iter().filter(|(to, account)| {
+        let owed = account.owed.is_some() && account.arrivals.is_empty() && account.dsns.is_empty();
+        let due = due_us(case, hold.server, host_of(case, to), ready);
+        owed && due.is_some_and(|due| due <= case.last_us)
+            && case.well_between(hold.server, ready, case.last_us)
+    });
+    missing.map(|(to, _)| *to).collect()
+}
+
+/// HB-09. Every promotion came after ShadowResubmitTimeSpan without an answered question, or after the primary server
+/// showed another database. An outage of more than half the span, or outages that add up to more than the span, that
+/// ended without a promotion are proofs as well.
+pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
+    let mut tally = Tally::default();
+    for hold in &holds(case) {
+        let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
+        if let Some(sign) = &hold.promoted {
+            let renewed = hold.renewed.is_some_and(|r| r.at < sign.at);
+            if renewed {
+                continue;
+            }
+            if sign.at.t_us >= hold.overdue_us {
+                tally.kept();
+                continue;
+            }
+            let last = answers(case, hold.server, hold.primary)
+                .into_iter()
+                .rfind(|at| *at > hold.since && *at < sign.at);
+            let last = last.unwrap_or(hold.since);
+            let text = format!(
+                "{} held {} for {}, and had last heard from it at {}; {} at {}, only {} later: ShadowResubmitTimeSpan is {}",
+                hold.server,
+                hold.name(),
+                hold.primary,
+                clock(last.t_us),
+                sign.text,
+                clock(sign.at.t_us),
+                lasting(Duration::from_micros(
+                    sign.at.t_us.saturating_sub(last.t_us)
+                )),
+                lasting(span),
+            );
+            tally.broken(piece(text, [hold.since.seq, last.seq, sign.at.seq]));
+        } else if tempted(case, hold, span) {
+            tally.kept();
+        }
+    }
+    conclude(
+        case,
+        "HB-09",
+        tally,
+        "shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over",
+        "no primary server was out of reach for half of ShadowResubmitTimeSpan",
+    )
+}
+
+/// The outages while the message was held might have tempted a shadow server to promote too early.
+fn tempted(case: &Case<'_>, hold: &Hold<'_>, span: Duration) -> bool {
+    let end = hold.notified.map_or(case.last_us, |(at, _)| at.t_us);
+    let heartbeat = us(case.config.span(hold.server, "ShadowHeartbeatFrequency"));
+    let met = answers(case, hold.server, hold.primary)
+        .into_iter()
+        .filter(|at| *at > hold.since);
+    let mut met: Vec<u64> = met.map(|at| at.t_us).filter(|t| *t <= end).collect();
+    met.insert(0, hold.since.t_us);
+    met.push(end);
+    let outages: Vec<u64> = met
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .filter(|gap| *gap > 2 * heartbeat)
+        .collect();
+    outages.iter().any(|gap| *gap > us(span / 2)) || outages.iter().sum::<u64>() > us(span)
+}
+
+/// HB-10. From the answer with another database ID to the promotion passes less than the time to the next heartbeat.
+pub(super) fn promoted_for_another_database(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    for hold in &holds(case) {
+        let Some(renewal) = hold.renewed.filter(|r| r.another) else {
+            continue;
+        };
+        let heartbeat = case.config.span(hold.server, "ShadowHeartbeatFrequency");
+        let due = renewal
+            .at
+            .t_us
+            .saturating_add(us(heartbeat + case.config.tolerance(heartbeat)));
+        let before = hold
+            .notified
+            .map(|(at, _)| at)
+            .into_iter()
+            .chain(hold.lost)
+            .any(|at| at.t_us <= due);
+        let taken = hold.promoted.as_ref().is_some_and(|p| p.at < renewal.at);
+        if before
+            || taken
+            || due > case.last_us
+            || !case.well_between(hold.server, renewal.at.t_us, due)
+        {
+            continue;
+        }
+        let story = format!(
+            "{server} held {} for {}, which answered {server} with another database ID at {}",
+            hold.name(),
+            hold.primary,
+            clock(renewal.at.t_us),
+            server = hold.server,
+        );
+        let broken = |text: String, at: Option<Moment>| {
+            piece(
+                format!("{story}; {text}"),
+                [hold.since.seq, renewal.at.seq]
+                    .into_iter()
+                    .chain(at.map(|at| at.seq)),
+            )
+        };
+        let still = views(case, hold.server).find(|(at, view)| {
+            at.t_us > due
+                && view
+                    .shadow
+                    .iter()
+                    .any(|h| h.transport_id == hold.transport_id)
+        });
+        match (&hold.promoted, still) {
+            (Some(sign), _) if sign.at.t_us <= due => tally.kept(),
+            (Some(sign), _) if sign.exact => {
+                tally.broken(broken(
+                    format!("{} only at {}", sign.text, clock(sign.at.t_us)),
+                    Some(sign.at),
+                ));
+            }
+            (_, Some((at, _))) => {
+                tally.broken(broken(
+                    format!("at {} it is still a shadow message", clock(at.t_us)),
+                    Some(at),
+                ));
+            }
+            (None, None) => {
+                if let Some(to) = undelivered(case, &ledger, hold, due).first() {
+                    tally.broken(broken(
+                        format!("{to} had not got it by {}", clock(case.last_us)),
+                        None,
+                    ));
+                }
+            }
+            // A late sign that does not tell when the promotion was.
+            (Some(_), None) => {}
+        }
+    }
+    conclude(
+        case,
+        "HB-10",
+        tally,
+        "shadow messages were promoted at the heartbeat that showed another database ID",
+        "no primary server answered with another database ID while a shadow message was held for it",
+    )
+}

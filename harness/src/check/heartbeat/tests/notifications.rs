@@ -1,0 +1,183 @@
+//! HB-03, HB-04 and HB-06.
+
+use insta::assert_snapshot;
+
+use super::{discards, shadows, story};
+
+#[test]
+fn each_shadow_server_is_told_of_its_own() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .external(2, "n1", "n3")
+        .sink(1, "n1")
+        .sink(2, "n1");
+    story.ask("n2>n1", &[1]).ask("n3>n1", &[2]).settle();
+    assert_snapshot!(story.told("HB-03"), @"holds: 2 of 2 discard notifications were for the server that asked");
+}
+
+#[test]
+fn a_shadow_server_is_told_of_anothers() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .external(2, "n1", "n3")
+        .sink(1, "n1")
+        .sink(2, "n1");
+    story.ask("n2>n1", &[1, 2]).ask("n3>n1", &[2]).settle();
+    assert_snapshot!(story.told("HB-03"), @r"
+    violated: only 2 of 3 discard notifications were for the server that asked
+    - at 0.094 s n1 told n2 that message 2 (n1/db/2) is done, of which n2 never got a copy: it went to n3
+    ");
+}
+
+#[test]
+fn one_shadow_server_alone_proves_nothing() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .sink(1, "n1")
+        .ask("n2>n1", &[1])
+        .settle();
+    assert_snapshot!(story.told("HB-03"), @"inconclusive: no primary server had notifications for two shadow servers");
+}
+
+#[test]
+fn a_shadow_message_is_there_after_an_answer_without_it() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .asks("n2>n1", 2, "2m")
+        .after("1m")
+        .view("n2", shadows(&[1]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @"holds: 1 of 1 shadow messages that nobody had said were done were still in their shadow queue");
+}
+
+#[test]
+fn a_shadow_message_is_gone_after_an_answer_without_it() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .asks("n2>n1", 2, "2m")
+        .after("1m")
+        .view("n2", shadows(&[]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @r"
+    violated: only 0 of 1 shadow messages that nobody had said were done were still in their shadow queue
+    - n2 confirmed the copy of message 1 (n1/db/1) at 0.031 s; n1 answered 2 questions of n2 since, and never said that the message is done; at 5 min 0.057 s it is not in n2's shadow queue any more
+    ");
+}
+
+#[test]
+fn a_shadow_message_may_go_after_its_notification() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .sink(1, "n1")
+        .after("2m")
+        .ask("n2>n1", &[1])
+        .after("1m")
+        .view("n2", shadows(&[]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
+}
+
+#[test]
+fn a_shadow_message_may_go_after_three_hours_without_an_answer() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .asks("n2>n1", 1, "2m")
+        .kill("n1")
+        .after("3h")
+        .view("n2", shadows(&[]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
+}
+
+#[test]
+fn a_view_in_the_same_moment_as_the_copy_is_not_judged() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .view("n2", shadows(&[]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
+}
+
+/// n1 delivers, crashes and comes back; then n2 asks.
+fn after_a_crash(told: &[u32]) -> String {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .sink(1, "n1")
+        .after("30s")
+        .kill("n1")
+        .after("10s")
+        .up("n1", "db");
+    story.after("1m").ask("n2>n1", told).settle();
+    story.told("HB-06")
+}
+
+#[test]
+fn a_notification_from_before_the_crash_is_given() {
+    assert_snapshot!(after_a_crash(&[1]), @"holds: 1 of 1 discard events from before a crash of the primary server were given after it");
+}
+
+#[test]
+fn a_notification_from_before_the_crash_is_forgotten() {
+    assert_snapshot!(after_a_crash(&[]), @r"
+    violated: only 0 of 1 discard events from before a crash of the primary server were given after it
+    - n1 had delivered message 1 (n1/db/1) before it went down at 30.047 s; it came back at 40.048 s with the same database, and answered at 1 min 40.056 s that it has nothing (more) to tell n2: the discard event is gone
+    ");
+}
+
+#[test]
+fn the_primarys_own_view_tells_that_the_event_was_there() {
+    let mut story = story();
+    // Its delivery was not seen on the wire: its next hop is its own mailbox, say.
+    story
+        .boxed(1, "n1", "n2")
+        .after("30s")
+        .view("n1", discards(&[1], "n2"))
+        .kill("n1")
+        .up("n1", "db");
+    story.after("1m").ask("n2>n1", &[]).settle();
+    assert_snapshot!(story.told("HB-06"), @r"
+    violated: only 0 of 1 discard events from before a crash of the primary server were given after it
+    - n1 had delivered message 1 (n1/db/1) before it went down at 30.037 s; it came back at 30.038 s with the same database, and answered at 1 min 30.046 s that it has nothing (more) to tell n2: the discard event is gone
+    ");
+}
+
+#[test]
+fn a_delivery_in_the_moment_of_the_crash_is_not_judged() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .sink(1, "n1")
+        .kill("n1")
+        .after("10s")
+        .up("n1", "db");
+    story.after("1m").ask("n2>n1", &[]).settle();
+    assert_snapshot!(story.told("HB-06"), @"inconclusive: no primary server crashed between a delivery and the question for it");
+}
+
+#[test]
+fn another_database_has_nothing_to_tell() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .sink(1, "n1")
+        .after("30s")
+        .kill("n1")
+        .after("10s")
+        .up("n1", "new");
+    story
+        .after("1m")
+        .greet("n2>n1", "new", 1)
+        .discard("n2>n1", &[])
+        .quit("n2>n1")
+        .settle();
+    assert_snapshot!(story.told("HB-06"), @"inconclusive: no primary server crashed between a delivery and the question for it");
+}

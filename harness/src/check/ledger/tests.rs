@@ -1,0 +1,89 @@
+//! What [`judge`] adds to the guarantees that a plan names, and what it does not take for a loss.
+
+use crate::check::{
+    judge,
+    testing::{Story, digest},
+};
+
+fn judged(story: &Story) -> String {
+    let verdicts = judge(&story.history());
+    let line = |v: &gauntlet_reports::Verdict| {
+        let evidence: Vec<_> = v.evidence.iter().map(|e| e.text.as_str()).collect();
+        format!(
+            "{} {:?}: {} {}",
+            v.guarantee,
+            v.status,
+            v.summary,
+            evidence.join(" | ")
+        )
+    };
+    verdicts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_clean_run_has_the_verdicts_that_its_plan_names_in_the_order_of_their_ids() {
+    let mut story = Story::new();
+    story.scenario.guarantees = ["TC-08", "SC-01", "XX-99"].map(String::from).to_vec();
+    story.accepted(1, "n1", "n2").delivered(1, "n1").settle();
+    insta::assert_snapshot!(judged(&story), @r"
+        SC-01 Holds: 1 of 1 acks came after the copy's 250 
+        TC-08 Holds: 2 of 2 copies arrived as they were sent 
+        XX-99 Inconclusive: there is no checker for this guarantee
+    ");
+}
+
+#[test]
+fn every_run_is_held_against_the_ledger() {
+    let mut story = Story::new();
+    story.scenario.guarantees = vec!["SC-02".into()];
+    story.accepted(1, "n1", "n2").sink(1, "n1");
+    story.accepted(2, "n1", "n2").delivered(2, "n1").mailbox(2);
+    story
+        .submit(3, "n1")
+        .end_of_data(3)
+        .refuse(3, 451, "4.3.0 no")
+        .sink(3, "n1");
+    story
+        .accepted(4, "n1", "n2")
+        .sink(4, "n1")
+        .mailbox_as(4, 1, digest(5))
+        .settle();
+    insta::assert_snapshot!(judged(&story), @r"
+        DD-01 Violated: messages that a mailbox shows more than once: 1 user-1@mailbox.example shows message 2 2 times: of 0.093 s, 0.093 s
+        RO-06 Violated: acked messages not delivered: 1 250 to client-1 at 0.037 s for message 1; no delivery to user-1@mailbox.example by 4 h; therefore lost
+        SC-02 Inconclusive: no message of a sender that said HELO was acked 
+        TC-08 Violated: deliveries with altered content: 1 message 4 was sent with 1004 octets; to user-1@mailbox.example came 1005 octets with another content
+        TC-11 Violated: deliveries of what was refused or never sent: 1 451 to client-1 at 0.110 s; message 3 came to user-1@external.example at sink-1 at 0.121 s all the same
+    ");
+}
+
+#[test]
+fn a_dsn_is_no_loss() {
+    let mut story = Story::new();
+    story
+        .accepted(1, "n1", "n2")
+        .mailbox(1)
+        .dsn(1, "user-1@external.example", "sender@external.example")
+        .settle();
+    insta::assert_snapshot!(judged(&story), @"");
+}
+
+#[test]
+fn mail_in_mailboxes_that_were_destroyed_is_not_judged() {
+    let mut story = Story::new();
+    story
+        .accepted(1, "n1", "n2")
+        .delivered(1, "n1")
+        .destroy("n3")
+        .mailboxes_lost()
+        .up("n3", "db-n3-2")
+        .settle();
+    insta::assert_snapshot!(judged(&story), @"");
+}
+
+#[test]
+fn records_without_a_beginning_give_no_verdicts() {
+    let mut history = Story::new().history();
+    history.remove(0);
+    assert!(judge(&history).is_empty());
+}

@@ -1,0 +1,62 @@
+//! Checkers: a history in, verdicts out. They see records and nothing else, never a node.
+//!
+//! Comes in: the records of one run, as they stand on disk. Goes out: one [`Verdict`] for each guarantee that the
+//! plan names, and one for each other guarantee that the ledger of messages shows broken. Called by the runner and by
+//! `gauntlet check`.
+//!
+//! Reading order: [`Case`] (the history, indexed) → [`Ledger`] (what became of each message) → [`conditions`] (when a
+//! guarantee does not apply, or too little happened) → the checkers by family, listed in [`registry`].
+
+use std::collections::BTreeMap;
+
+use gauntlet_reports::{Status, Verdict};
+
+mod case;
+pub mod conditions;
+mod config;
+mod duplicates;
+pub mod evidence;
+mod heartbeat;
+mod ledger;
+mod recovery;
+pub mod registry;
+mod safety_net;
+mod shadow;
+#[cfg(test)]
+mod testing;
+mod timeouts;
+mod transport;
+mod wire;
+
+pub use case::{Case, FaultSpan, Moment, Started, Submitted};
+pub use config::Config;
+pub use ledger::{Account, Arrival, Entry, Fate, Ledger, Stranger, Surplus};
+pub use registry::Checker;
+pub use wire::{Connection, Exchange, address, positive};
+
+use crate::history::Record;
+
+/// Judges a history: the guarantees that its plan names, in the order of their IDs. Guarantees that the ledger shows
+/// broken are judged even where the plan does not name them. Empty when the records hold no plan.
+pub fn judge(history: &[Record]) -> Vec<Verdict> {
+    let Some(case) = Case::new(history) else {
+        return Vec::new();
+    };
+    let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
+    for id in &case.plan.scenario.guarantees {
+        let verdict = match registry::checker(id) {
+            Some(checker) => checker(&case),
+            None => evidence::inconclusive(id, "there is no checker for this guarantee"),
+        };
+        verdicts.insert(id.clone(), verdict);
+    }
+    for verdict in ledger::always(&case) {
+        let judged = verdicts
+            .entry(verdict.guarantee.clone())
+            .or_insert_with(|| verdict.clone());
+        if judged.status != Status::Violated {
+            *judged = verdict;
+        }
+    }
+    verdicts.into_values().collect()
+}

@@ -1,0 +1,29 @@
+//! SC: how shadow messages are created.
+//!
+//! Comes in: a [`Case`](super::Case). Goes out: verdicts. Called through the [`registry`](super::registry).
+
+use super::registry::Family;
+
+mod acceptance;
+mod creation;
+mod roles;
+
+/// The family's checkers.
+pub(super) const CHECKERS: Family = &[
+    ("SC-01", creation::sc_01),
+    ("SC-02", creation::sc_02),
+    ("SC-03", creation::sc_03),
+    ("SC-04", creation::sc_04),
+    ("SC-09", acceptance::sc_09),
+    ("SC-10", acceptance::sc_10),
+    ("SC-11", acceptance::sc_11),
+    ("SC-14", roles::sc_14),
+    ("SC-16", roles::sc_16),
+];
+
+#[cfg(test)]
+mod acceptance_tests;
+#[cfg(test)]
+mod creation_tests;
+#[cfg(test)]
+mod roles_tests;

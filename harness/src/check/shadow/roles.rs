@@ -1,0 +1,183 @@
+//! SC-14 and SC-16: what was sent out stays out of resubmissions; a node is primary and shadow at the same time.
+
+use gauntlet_reports::Verdict;
+
+use crate::{
+    check::{
+        Case, Connection, Exchange, Ledger, Moment,
+        conditions::conclude,
+        evidence::{Tally, clock, piece},
+    },
+    history::{Event, Transaction},
+};
+
+/// SC-14: a message that was sent out of the boundary and acknowledged there is never submitted again from Safety Net.
+/// Put to the test by resubmissions that were asked for and answered.
+pub(super) fn sc_14(case: &Case<'_>) -> Verdict {
+    let mut tally = Tally::default();
+    for record in case.records {
+        let Event::Resubmit {
+            node,
+            resubmitted: Some(_),
+            ..
+        } = &record.event
+        else {
+            continue;
+        };
+        let asked = Moment::of(record);
+        for (link, connections) in case
+            .links
+            .iter()
+            .filter(|(link, _)| sends_out(case, link, node))
+        {
+            let mut sends: Vec<&Exchange<'_>> =
+                connections.iter().flat_map(|c| &c.exchanges).collect();
+            sends.sort_by_key(|e| e.sent);
+            for (i, done) in sends.iter().enumerate() {
+                let Some(acked) = done
+                    .acked()
+                    .filter(|at| *at < asked && done.message.is_some())
+                else {
+                    continue;
+                };
+                let again = sends[i + 1..].iter().find(|e| {
+                    e.message == done.message
+                        && e.sent > asked
+                        && e.recipients.iter().any(|to| done.recipients.contains(to))
+                        && !explained(case, node, e.message, acked, e)
+                });
+                match again {
+                    Some(e) => {
+                        let text = format!(
+                            "message {} was acknowledged on {link} at {}; {node} was asked to resubmit at {}, and sent it there again at {}",
+                            done.message.unwrap_or_default(),
+                            clock(acked.t_us),
+                            clock(asked.t_us),
+                            clock(e.sent.t_us)
+                        );
+                        tally.broken(piece(text, [acked.seq, asked.seq, e.sent.seq]));
+                    }
+                    None => tally.kept(),
+                }
+            }
+        }
+    }
+    let thin = "no resubmission was asked for after mail had been acknowledged outside";
+    conclude(
+        case,
+        "SC-14",
+        tally,
+        "messages that were acknowledged outside were not sent there again",
+        thin,
+    )
+}
+
+fn sends_out(case: &Case<'_>, link: &str, node: &str) -> bool {
+    link.split_once('>')
+        .is_some_and(|(from, to)| from == node && case.is_sink(to))
+}
+
+/// Another reason to send it again: the node took it in once more, or was struck around the first ack.
+fn explained(
+    case: &Case<'_>,
+    node: &str,
+    message: Option<u32>,
+    acked: Moment,
+    again: &Exchange<'_>,
+) -> bool {
+    let came = case
+        .connections()
+        .filter(|c| c.to == node)
+        .flat_map(|c| &c.exchanges);
+    let more = came
+        .filter(|e| e.message == message && e.kind != Transaction::Deliver)
+        .filter(|e| e.sent < again.sent);
+    more.count() > 1 || !case.well_between(node, acked.t_us, again.sent.t_us)
+}
+
+/// SC-16: a node is primary for some messages and shadow for others at the same time.
+pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    for connection in case
+        .connections()
+        .filter(|c| case.is_node(c.from) && c.from != c.to)
+    {
+        let Some((begun, _)) = connection.commands("XSHADOW").next() else {
+            continue;
+        };
+        let node = connection.to;
+        let Some(busy) = primary_for(case, &ledger, node, begun) else {
+            continue;
+        };
+        let last = connection.events.last().map_or(begun, |(at, _)| *at);
+        if !case.well_between(node, begun.t_us, last.t_us) {
+            continue;
+        }
+        match refusal(connection) {
+            Some((at, code)) => {
+                let text = format!(
+                    "{node} was primary server for message {busy} at {}; it answered {code} to {}'s copy at {}",
+                    clock(begun.t_us),
+                    connection.from,
+                    clock(at.t_us)
+                );
+                tally.broken(piece(text, [begun.seq, at.seq]));
+            }
+            None if connection
+                .exchanges
+                .iter()
+                .any(|e| e.kind == Transaction::Copy && e.acked().is_some()) =>
+            {
+                tally.kept()
+            }
+            None => {}
+        }
+    }
+    let thin = "no node was asked to hold a copy while it was primary server for another message";
+    conclude(
+        case,
+        "SC-16",
+        tally,
+        "copies were taken by a node that was primary server for other messages",
+        thin,
+    )
+}
+
+/// The message that `node` was primary server for at that moment: acked by it before, and not yet with all recipients.
+fn primary_for(case: &Case<'_>, ledger: &Ledger<'_>, node: &str, at: Moment) -> Option<u32> {
+    let open = case
+        .acked()
+        .filter(|s| s.node() == node && s.ended.is_some_and(|ended| ended < at));
+    open.map(|s| s.what.message).find(|number| {
+        ledger.entries.get(number).is_some_and(|entry| {
+            entry
+                .accounts
+                .values()
+                .filter(|a| a.owed.is_some())
+                .any(|a| {
+                    a.arrivals
+                        .iter()
+                        .all(|arrival| arrival.t_us > at.signed_us())
+                        && a.dsns.is_empty()
+                })
+        })
+    })
+}
+
+/// Where a copy was refused: at XSHADOW, or after its data.
+fn refusal(connection: &Connection<'_>) -> Option<(Moment, u16)> {
+    let at_verb = connection
+        .replies("XSHADOW")
+        .find(|(_, reply)| reply.code >= 400);
+    let at_end = || {
+        let copies = connection
+            .exchanges
+            .iter()
+            .filter(|e| e.kind == Transaction::Copy);
+        copies
+            .filter_map(|e| e.reply)
+            .find(|(_, reply)| reply.code >= 400)
+    };
+    at_verb.or_else(at_end).map(|(at, reply)| (at, reply.code))
+}

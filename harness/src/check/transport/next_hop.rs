@@ -1,0 +1,183 @@
+//! TC-05 and TC-06: a next hop that cannot take the mail now, or will not take it ever.
+
+use gauntlet_reports::Verdict;
+
+use crate::{
+    check::{
+        Case, Entry, Ledger, Moment,
+        conditions::conclude,
+        evidence::{Tally, clock, piece},
+        ledger::loss,
+    },
+    history::{Reply, Transaction},
+};
+
+/// TC-05: 4yz or no next hop: kept, retried, delivered once the next hop is back.
+pub(super) fn tc_05(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    for entry in ledger.entries.values() {
+        for (to, account) in entry.accounts.iter().filter(|(_, a)| a.owed.is_some()) {
+            let arrived = account.arrivals.iter().map(|a| a.t_us).min();
+            if let Some(clause) = ledger.fate(case, entry, to).failure() {
+                if deferred(case, entry, to, None).is_some() {
+                    tally.broken(loss(case, entry, to, clause));
+                }
+            } else if let Some(arrived) = arrived
+                && deferred(case, entry, to, Some(arrived)).is_some()
+            {
+                tally.kept();
+            }
+        }
+    }
+    let what = "deliveries that a next hop had put off came later";
+    conclude(case, "TC-05", tally, what, "no next hop put off a delivery")
+}
+
+/// When a next hop put off the delivery of this message to this recipient, before it arrived: with 4yz, or by not being
+/// there.
+fn deferred(case: &Case<'_>, entry: &Entry<'_>, to: &str, arrived: Option<i64>) -> Option<Moment> {
+    let begun = entry.submitted(case).find(|s| s.acked())?.at;
+    let in_time = |at: Moment| at > begun && arrived.is_none_or(|t| at.signed_us() < t);
+    let home = case.plan.scenario.cluster.mailboxes.as_str();
+    let next_hop = |host: &str| {
+        if case.is_mailbox(to) {
+            host == home
+        } else {
+            case.is_sink(host)
+        }
+    };
+    case.connections()
+        .filter(|c| case.is_node(c.from) && next_hop(c.to))
+        .find_map(|c| {
+            let not_there = c.failed.map(|_| c.opened).filter(|at| in_time(*at));
+            let four = |reply: &Reply| (400..500).contains(&reply.code);
+            let put_off = c
+                .exchanges
+                .iter()
+                .filter(|e| e.message == Some(entry.message) && e.kind != Transaction::Copy)
+                .find_map(|e| {
+                    e.reply
+                        .filter(|(at, reply)| four(reply) && in_time(*at))
+                        .map(|(at, _)| at)
+                });
+            let at_start = ["CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA"]
+                .iter()
+                .find_map(|verb| {
+                    c.replies(verb)
+                        .find(|(at, reply)| four(reply) && in_time(*at))
+                        .map(|(at, _)| at)
+                });
+            not_there.or(put_off).or(at_start)
+        })
+}
+
+/// TC-06: 5yz for a recipient: a DSN to the return path, none to a null return path, and the other recipients are
+/// served.
+pub(super) fn tc_06(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    let mut null = 0;
+    for entry in ledger.entries.values() {
+        let Some(s) = entry.submitted(case).find(|s| s.acked()) else {
+            continue;
+        };
+        let number = entry.message;
+        let mut failed = false;
+        for (to, account) in entry
+            .accounts
+            .iter()
+            .filter(|(_, a)| a.owed.is_some() && a.arrivals.is_empty())
+        {
+            let Some((at, code)) = refused_for_good(case, to, s.at) else {
+                continue;
+            };
+            failed = true;
+            if s.what.from.is_empty() || !account.dsns.is_empty() || !entry.mailbox_dsns.is_empty()
+            {
+                continue;
+            }
+            let text = format!(
+                "{code} for {to} at {}; no DSN about message {number} to {} by {}",
+                clock(at.t_us),
+                s.what.from,
+                clock(case.last_us)
+            );
+            tally.broken(piece(
+                text,
+                [at.seq]
+                    .into_iter()
+                    .chain(case.settled.map(|(at, ..)| at.seq)),
+            ));
+        }
+        if !failed {
+            continue;
+        }
+        if s.what.from.is_empty() {
+            null += 1;
+            for (seq, _, sent_to) in ledger
+                .dsns
+                .iter()
+                .filter(|(_, about, _)| *about == Some(number))
+            {
+                let text = format!(
+                    "message {number} has a null return path; a DSN about it came to {}",
+                    sent_to.join(", ")
+                );
+                tally.broken(piece(text, [s.at.seq, *seq]));
+            }
+            let shown = entry
+                .mailbox_dsns
+                .iter()
+                .filter(|_| entry.submissions.len() == 1);
+            for (seq, _) in shown {
+                let text = format!(
+                    "message {number} has a null return path; a mailbox shows a DSN about it"
+                );
+                tally.broken(piece(text, [s.at.seq, *seq]));
+            }
+        }
+        let unserved = entry.accounts.keys().find_map(|to| {
+            let fate = ledger.fate(case, entry, to);
+            fate.failure()
+                .filter(|_| refused_for_good(case, to, s.at).is_none())
+                .map(|clause| loss(case, entry, to, clause))
+        });
+        match unserved {
+            Some(evidence) => tally.broken(evidence),
+            None => tally.kept(),
+        }
+    }
+    let what = format!(
+        "messages with a recipient that was refused for good were treated as they must be, {null} of them with a null return path"
+    );
+    conclude(
+        case,
+        "TC-06",
+        tally,
+        &what,
+        "no next hop refused a recipient for good",
+    )
+}
+
+/// When a next hop answered 5yz to this recipient, and with what.
+fn refused_for_good(case: &Case<'_>, to: &str, after: Moment) -> Option<(Moment, u16)> {
+    case.connections()
+        .filter(|c| case.is_node(c.from))
+        .find_map(|c| {
+            let at_rcpt = c
+                .refused_recipients()
+                .into_iter()
+                .find(|(who, at, _)| *who == to && *at > after);
+            let at_end = c
+                .exchanges
+                .iter()
+                .filter(|e| {
+                    e.kind != Transaction::Copy && e.recipients.contains(&to) && e.sent > after
+                })
+                .find_map(|e| e.reply.filter(|(_, reply)| reply.code >= 500));
+            at_rcpt
+                .map(|(_, at, reply)| (at, reply.code))
+                .or(at_end.map(|(at, reply)| (at, reply.code)))
+        })
+}

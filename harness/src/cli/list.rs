@@ -1,0 +1,242 @@
+//! `gauntlet list`
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+use reference_node::sabotage::Sabotage;
+use serde_json::{Value, json};
+
+use super::{
+    Done, output,
+    run::selection_failure,
+    table::{table, wrap},
+};
+use crate::{
+    error::ExitCode,
+    scenario::{CHAOS_FAULTS, Selected, embedded},
+    tap,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Groups of scenarios
+    Suites,
+    /// What is done to which cluster
+    Scenarios,
+    /// What transports promise, with the scenarios that test it and the sabotages that break it
+    Guarantees,
+    /// What can be broken, and the events on the wire that faults can be hung on
+    Faults,
+    /// Deliberately broken behaviours of the reference node
+    Sabotages,
+    /// Transports that can be tested
+    Targets,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gauntlet list suites
+  gauntlet list guarantees
+  gauntlet list scenarios --json")]
+pub(super) struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    what: What,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &ListArgs) -> Done {
+    let scenarios = || embedded().map_err(selection_failure);
+    let (rows, text) = match args.what {
+        What::Suites => suites(&scenarios()?),
+        What::Scenarios => listed(
+            self::scenarios(&scenarios()?),
+            &["id", "suite", "on", "guarantees", "title"],
+        ),
+        What::Guarantees => guarantees(&scenarios()?),
+        What::Faults => faults(),
+        What::Sabotages => listed(sabotages(), &["name", "breaks", "description"]),
+        What::Targets => listed(targets(), &["name", "on", "description"]),
+    };
+    if args.json {
+        // A JSON value is always written.
+        return output::print(&format!("{:#}\n", Value::Array(rows))).map(|()| ExitCode::Holds);
+    }
+    output::print(&text).map(|()| ExitCode::Holds)
+}
+
+type Listing = (Vec<Value>, String);
+
+/// The rows, and a table of these of their fields.
+fn listed(rows: Vec<Value>, fields: &[&str]) -> Listing {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| fields.iter().map(|field| cell(&row[*field])).collect())
+        .collect();
+    let text = table(fields, &cells, output::width());
+    (rows, text)
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn suites(scenarios: &[Selected]) -> Listing {
+    let mut rows: Vec<Value> = Vec::new();
+    for suite in gauntlet_suites::suites() {
+        let members: Vec<&Selected> = scenarios.iter().filter(|s| s.suite == suite).collect();
+        let mut guarantees: Vec<&String> = members
+            .iter()
+            .flat_map(|s| &s.scenario.guarantees)
+            .collect();
+        guarantees.sort();
+        guarantees.dedup();
+        rows.push(json!({ "suite": suite, "scenarios": members.len(), "guarantees": guarantees }));
+    }
+    listed(rows, &["suite", "scenarios", "guarantees"])
+}
+
+fn scenarios(scenarios: &[Selected]) -> Vec<Value> {
+    let row = |s: &Selected| {
+        json!({
+            "id": s.id,
+            "suite": s.suite,
+            "title": s.scenario.title,
+            "on": s.scenario.on,
+            "guarantees": s.scenario.guarantees,
+        })
+    };
+    scenarios.iter().map(row).collect()
+}
+
+fn guarantees(scenarios: &[Selected]) -> Listing {
+    let mut tested: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for scenario in scenarios {
+        for id in &scenario.scenario.guarantees {
+            tested.entry(id).or_default().push(&scenario.id);
+        }
+    }
+    let (mut rows, mut text) = (Vec::new(), String::new());
+    let width = output::width();
+    for guarantee in gauntlet_suites::catalogue() {
+        let tested_by = tested.remove(guarantee.id.as_str()).unwrap_or_default();
+        let broken_by: Vec<&str> = Sabotage::ALL
+            .iter()
+            .filter(|s| s.breaks().contains(&guarantee.id.as_str()))
+            .map(|s| s.name())
+            .collect();
+        text.push_str(&format!(
+            "{:<6} {:<7} {}\n",
+            guarantee.id,
+            guarantee.level,
+            wrap(&guarantee.statement, width - 15, 15)
+        ));
+        for (name, list) in [
+            (
+                "source",
+                guarantee
+                    .sources
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            ),
+            ("tested by", tested_by.clone()),
+            ("broken by", broken_by.clone()),
+        ] {
+            let said = if list.is_empty() {
+                "—".into()
+            } else {
+                list.join(", ")
+            };
+            text.push_str(&format!(
+                "{:15}{name}: {}\n",
+                "",
+                wrap(&said, width - 17 - name.len(), 17 + name.len())
+            ));
+        }
+        rows.push(json!({
+            "id": guarantee.id,
+            "level": guarantee.level.as_str(),
+            "statement": guarantee.statement,
+            "sources": guarantee.sources,
+            "scenarios": tested_by,
+            "sabotages": broken_by,
+        }));
+    }
+    (rows, text)
+}
+
+/// Steps that are faults, or take one back.
+const FAULT_STEPS: &[(&str, &str)] = &[
+    (
+        "crash",
+        "a node's process ends at once, or with `kind = \"host\"` its host loses power and what was not synced is gone",
+    ),
+    ("destroy", "a node and its disk are lost"),
+    (
+        "start",
+        "a node is started, with `database = \"new\"` with a new transport database",
+    ),
+    ("freeze", "a node stops in the middle of whatever it does"),
+    ("thaw", "…and goes on"),
+    ("snapshot", "a node's disk is copied as it is now"),
+    ("revert", "a node's disk goes back to its snapshot"),
+    (
+        "partition",
+        "nothing passes between two hosts; what was sent arrives after healing",
+    ),
+    ("delay", "octets on a link arrive later"),
+    ("black-hole", "octets on a link vanish for good"),
+    ("reset", "a link's open connections are reset"),
+    ("heal", "partitions, delays and black holes are taken back"),
+    (
+        "sink",
+        "a next hop defers, refuses, is slow, down, or drops the connection after the dot",
+    ),
+];
+
+fn faults() -> Listing {
+    let rows = |kind: &str, list: &[(&str, &str)]| -> Vec<Value> {
+        list.iter()
+            .map(|(name, meaning)| json!({ "kind": kind, "name": name, "description": meaning }))
+            .collect()
+    };
+    let sections = [
+        (
+            "Faults of `[[step]]`; all but snapshot and sink also of `[[fault]]`",
+            rows("step", FAULT_STEPS),
+        ),
+        ("Kinds of `[chaos] faults`", rows("chaos", &CHAOS_FAULTS)),
+        (
+            "Events of `[[fault]] when = \"LINK EVENT\"`",
+            rows("event", tap::event_names()),
+        ),
+    ];
+    let (mut all, mut text) = (Vec::new(), String::new());
+    for (title, rows) in sections {
+        let (rows, table) = listed(rows, &["name", "description"]);
+        let gap = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!("{gap}{title}\n\n{table}"));
+        all.extend(rows);
+    }
+    (all, text)
+}
+
+fn sabotages() -> Vec<Value> {
+    let row = |s: &Sabotage| json!({ "name": s.name(), "breaks": s.breaks(), "description": s.description() });
+    Sabotage::ALL.iter().map(row).collect()
+}
+
+fn targets() -> Vec<Value> {
+    vec![json!({
+        "name": "reference",
+        "on": ["sim", "process"],
+        "description": "the reference cluster of this repository",
+    })]
+}

@@ -1,0 +1,138 @@
+//! The commands.
+//!
+//! Comes in: the command line. Goes out: text on stdout, progress and errors on stderr, files, an exit code
+//! ([`ExitCode`]). Called by `main`.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::error::{ExitCode, Failure};
+
+mod check;
+mod doctor;
+mod interrupt;
+mod list;
+mod node;
+mod output;
+mod progress;
+mod rendered;
+mod replay;
+mod report;
+mod run;
+mod selftest;
+mod table;
+
+/// A chaos and conformance test harness for SMTP transports
+#[derive(Debug, Parser)]
+#[command(
+    name = "gauntlet",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "Exit codes:
+  0    all that was tested holds
+  1    a guarantee is violated
+  2    nothing is violated, but something is inconclusive, or nothing was proven
+  64   bad usage or bad input file; a selector that matches nothing
+  69   what the run needs is missing
+  70   the harness itself failed
+  130  interrupted
+
+Examples:
+  gauntlet run                        every suite, in the simulator
+  gauntlet run heartbeat --seed 7     one suite, with another seed
+  gauntlet list guarantees            what is tested, and by what"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run suites or scenario files, print the verdicts, write a run directory
+    Run(Box<run::RunArgs>),
+    /// Show what there is: suites, scenarios, guarantees, faults, sabotages, targets
+    List(list::ListArgs),
+    /// Judge a recorded history again, with the checkers of today
+    Check(check::CheckArgs),
+    /// Do a recorded run again, from its plan
+    Replay(replay::ReplayArgs),
+    /// Render the verdicts of a run directory
+    Report(report::ReportArgs),
+    /// Show which substrates work on this machine, and what the others lack
+    Doctor(doctor::DoctorArgs),
+    /// Run the scenarios against deliberately broken nodes: every checker must be able to fail
+    Selftest(selftest::SelftestArgs),
+    /// Be one node of the reference cluster
+    Node(node::NodeArgs),
+    /// Print the JSON schema of scenario files
+    #[command(after_help = "Examples:\n  gauntlet schema > suites/scenario.schema.json")]
+    Schema,
+}
+
+/// Runs a command line.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let parsed = Cli::command()
+        .try_get_matches_from(&args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is nobody's failure.
+            let _ = error.print();
+            // Help and version go to stdout; anything else is bad usage.
+            return if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Holds
+            };
+        }
+    };
+    let line = output::command_line(&args);
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args, &line),
+        Command::List(args) => list::run(&args),
+        Command::Check(args) => check::run(&args, &line),
+        Command::Replay(args) => replay::run(&args, &line),
+        Command::Report(args) => report::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::Schema => output::print(&crate::scenario::schema()).map(|()| ExitCode::Holds),
+    };
+    done.unwrap_or_else(|failure| {
+        output::report(&failure);
+        failure.code
+    })
+}
+
+/// What a command gives.
+type Done = Result<ExitCode, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_s_help_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("Examples:\n  gauntlet"),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! `gauntlet run`
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use gauntlet_reports::RunReport;
+use reference_node::sabotage::Sabotage;
+
+use super::{Done, interrupt, output, progress::Line, rendered};
+use crate::{
+    campaign::{self, Campaign, ExecuteError, Job, Keep, Results, Settings, fold, run_campaign},
+    error::{ExitCode, Failure},
+    run_directory::RunDirectory,
+    scenario::{self, SelectError, Selected, Span, select},
+};
+
+/// Where nodes live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum On {
+    /// One process, virtual time: days in milliseconds
+    #[default]
+    Sim,
+    /// Real processes on loopback addresses, scaled real time
+    Process,
+}
+
+impl On {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Process => "process",
+        }
+    }
+
+    /// The one of that name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        [Self::Sim, Self::Process]
+            .into_iter()
+            .find(|on| on.name() == name)
+    }
+
+    /// The time scale that is used when none is given.
+    const fn time_scale(self) -> u32 {
+        match self {
+            Self::Sim => 1,
+            Self::Process => 600,
+        }
+    }
+}
+
+/// Part I of N.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    index: usize,
+    of: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, of)) if 1 <= index && index <= of => Ok(Self { index, of }),
+            _ => Err("write `I/N`, as in `2/4` for the second of four parts".into()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gauntlet run                                   every suite that the simulator can run
+  gauntlet run heartbeat recovery                two suites
+  gauntlet run my-scenario.toml --on process     a file of one's own, on real processes
+  gauntlet run chaos --seed 100 --seeds 1000     a thousand schedules
+  gauntlet run --only SC-01 --only HB-08         whatever tests these guarantees
+  gauntlet run --shard 2/4 --junit junit.xml     the second of four CI jobs")]
+pub(super) struct RunArgs {
+    /// Suites, scenario IDs, scenario files or directories of them; every suite when left out
+    #[arg(value_name = "SUITE|FILE")]
+    what: Vec<String>,
+    /// Where nodes live
+    #[arg(long, value_enum, default_value_t)]
+    on: On,
+    /// The seed that every choice is drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run with so many seeds, from --seed on; in the simulator only failing ones leave a directory
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Only the scenario of this ID, or those that test this guarantee; may be given several times
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// Divide every documented duration by K; real substrates only, where the default is 600
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    time_scale: Option<u32>,
+    #[command(flatten)]
+    files: rendered::Files,
+    /// Break the nodes on purpose; see `gauntlet list sabotages`
+    #[arg(long, value_name = "NAME")]
+    sabotage: Option<String>,
+    /// How many runs at once; when left out as many as there are processors, on real substrates eight times as many:
+    /// their runs mostly wait
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
+    /// Run only the I-th of N parts
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// End a run that takes longer than this, in real time, and report it as failed
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    timeout: Span,
+    /// Where run directories are made
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs_dir: PathBuf,
+    /// The program that is a node, for `--on process`; this one's own `node` command when left out
+    #[arg(long, value_name = "FILE")]
+    node_bin: Option<PathBuf>,
+    /// Print the totals only
+    #[arg(long, short, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print every finding with its evidence, and a line on stderr for every run
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+pub(super) fn run(args: &RunArgs, command: &str) -> Done {
+    let settings = settings(args.on, args.time_scale, args.node_bin.clone())?;
+    let sabotage = args.sabotage.as_deref().map(sabotage).transpose()?;
+    let selected = select(&args.what, &args.only, args.on.name()).map_err(selection_failure)?;
+    let jobs = jobs(&selected, args, sabotage)?;
+    args.files.probe()?;
+    let executor = campaign::open(args.on.name(), &settings).map_err(execute_failure)?;
+
+    let name = name(args, &selected);
+    let directory = RunDirectory::create(
+        &args.runs_dir,
+        jiff::Timestamp::now(),
+        &name,
+        args.seed,
+        selected.len(),
+        args.seeds,
+    )
+    .map_err(|e| {
+        Failure::with_help(
+            ExitCode::Missing,
+            e.to_string(),
+            "choose another directory with `--runs-dir`",
+        )
+    })?;
+    let mass = args.seeds > 1 && executor.is_reproducible();
+    let keep = if mass {
+        Keep::Failing(&directory)
+    } else {
+        Keep::All(&directory)
+    };
+    let cancel = interrupt::token()?;
+    let line = Line::new(jobs.len(), args.quiet, args.verbose);
+    let results = run_campaign(&Campaign {
+        executor: executor.as_ref(),
+        jobs: &jobs,
+        parallel: args
+            .jobs
+            .map_or_else(|| parallel(executor.is_reproducible()), |n| n as usize),
+        keep,
+        cancel: &cancel,
+        longest: args.timeout.0,
+        observer: &|progress| line.tell(progress),
+    });
+    line.finish();
+
+    let mut report = RunReport::new(env!("CARGO_PKG_VERSION"), command);
+    report.sabotage = sabotage.map(|s| s.name().to_owned());
+    let Results {
+        scenarios,
+        missing,
+        interrupted,
+    } = results;
+    let finished = scenarios.len();
+    report.scenarios = if args.seeds > 1 {
+        fold(scenarios)
+    } else {
+        scenarios
+    };
+    rendered::write_directory(directory.path(), &report)?;
+    args.files.write(&report)?;
+    rendered::print(&report, args.quiet, args.verbose)?;
+    if !args.quiet {
+        output::note(&format!("run directory: {}", directory.path().display()));
+    }
+    if interrupted {
+        let all = jobs.len();
+        output::note(&format!(
+            "interrupted: {finished} of {all} runs came to their end, and the verdicts speak of these"
+        ));
+    }
+    conclude(&report, missing, interrupted)
+}
+
+/// The exit code of verdicts that came from runs.
+pub(super) fn conclude(report: &RunReport, missing: Option<String>, interrupted: bool) -> Done {
+    if let Some(missing) = missing {
+        return Err(Failure::text(ExitCode::Missing, missing));
+    }
+    Ok(if interrupted {
+        ExitCode::Interrupted
+    } else {
+        report.conclusion().into()
+    })
+}
+
+/// Scenarios × seeds, of which a shard takes every N-th.
+fn jobs(
+    selected: &[Selected],
+    args: &RunArgs,
+    sabotage: Option<Sabotage>,
+) -> Result<Vec<Job>, Failure> {
+    let last = args.seed.checked_add(args.seeds - 1);
+    let Some(last) = last else {
+        return Err(Failure::text(
+            ExitCode::Usage,
+            "--seed and --seeds go past the largest seed",
+        ));
+    };
+    let all = selected
+        .iter()
+        .flat_map(|s| (args.seed..=last).map(move |seed| (s, seed)));
+    let mine = |(i, _): &(usize, _)| {
+        args.shard
+            .is_none_or(|shard| i % shard.of == shard.index - 1)
+    };
+    let jobs: Vec<Job> = all
+        .enumerate()
+        .filter(mine)
+        .map(|(_, (s, seed))| Job {
+            plan: scenario::plan(&s.id, &s.suite, &s.scenario, seed),
+            sabotage,
+        })
+        .collect();
+    if jobs.is_empty() {
+        let message = "this shard is empty: there are fewer runs than shards";
+        return Err(Failure::with_help(
+            ExitCode::Usage,
+            message,
+            "use fewer shards",
+        ));
+    }
+    Ok(jobs)
+}
+
+/// What the run directory is named after.
+fn name(args: &RunArgs, selected: &[Selected]) -> String {
+    let mut suites: Vec<&str> = selected.iter().map(|s| s.suite.as_str()).collect();
+    suites.dedup();
+    match (selected, suites.as_slice()) {
+        ([one], _) => one.id.clone(),
+        (_, [suite]) => (*suite).to_owned(),
+        _ if args.what.is_empty() && args.only.is_empty() => "all".into(),
+        _ => "selection".into(),
+    }
+}
+
+pub(super) fn settings(
+    on: On,
+    time_scale: Option<u32>,
+    node_bin: Option<PathBuf>,
+) -> Result<Settings, Failure> {
+    if on == On::Sim && time_scale.is_some_and(|k| k != 1) {
+        let message = "the simulator's time is virtual: it has no time scale";
+        return Err(Failure::with_help(
+            ExitCode::Usage,
+            message,
+            "leave `--time-scale` out, or use `--on process`",
+        ));
+    }
+    Ok(Settings {
+        time_scale: time_scale.unwrap_or(on.time_scale()),
+        node_bin,
+    })
+}
+
+/// The sabotage of that name, in a build that has them.
+pub(super) fn sabotage(name: &str) -> Result<Sabotage, Failure> {
+    let Some(sabotage) = Sabotage::from_name(name) else {
+        let known = Sabotage::ALL.iter().map(|s| s.name());
+        let help = scenario::spelling::nearest(name, known).map_or_else(
+            || "see `gauntlet list sabotages`".into(),
+            |nearest| format!("did you mean `{nearest}`?"),
+        );
+        return Err(Failure::with_help(
+            ExitCode::Usage,
+            format!("no sabotage is called `{name}`"),
+            help,
+        ));
+    };
+    has_sabotages().map(|()| sabotage)
+}
+
+/// Fails in a build without broken nodes.
+pub(super) fn has_sabotages() -> Result<(), Failure> {
+    if cfg!(feature = "sabotage") {
+        return Ok(());
+    }
+    let message = "this gauntlet was built without deliberately broken nodes";
+    Err(Failure::with_help(
+        ExitCode::Usage,
+        message,
+        "build it with `cargo build --features sabotage`",
+    ))
+}
+
+pub(super) fn selection_failure(error: SelectError) -> Failure {
+    Failure::new(ExitCode::Usage, error)
+}
+
+pub(super) fn execute_failure(error: ExecuteError) -> Failure {
+    let code = match error {
+        ExecuteError::Missing(_) | ExecuteError::NotApplicable(_) => ExitCode::Missing,
+        ExecuteError::Interrupted => ExitCode::Interrupted,
+        ExecuteError::Failed(_) => ExitCode::Harness,
+    };
+    Failure::text(code, error.to_string())
+}
+
+/// How long a run may take where there is no option for it.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
+
+/// How many runs at once, when nobody says.
+fn parallel(simulated: bool) -> usize {
+    if simulated {
+        processors()
+    } else {
+        processors() * 8
+    }
+}
+
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_written_as_i_of_n() {
+        assert_eq!("2/4".parse(), Ok(Shard { index: 2, of: 4 }));
+        for bad in ["0/4", "5/4", "1", "a/b", "1/0", ""] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_simulator_has_no_time_scale() {
+        assert_eq!(
+            settings(On::Sim, None, None).map(|s| s.time_scale).ok(),
+            Some(1)
+        );
+        assert_eq!(
+            settings(On::Process, None, None).map(|s| s.time_scale).ok(),
+            Some(600)
+        );
+        assert!(settings(On::Sim, Some(60), None).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! The history of a run: what happened, as seen from outside, in one order.
+
+mod event;
+mod reader;
+mod recorder;
+
+pub use event::*;
+pub use reader::{History, HistoryError, parse, read};
+pub use recorder::Recorder;

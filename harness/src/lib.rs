@@ -1,0 +1,18 @@
+//! Gauntlet: a chaos and conformance test harness for SMTP transports.
+//!
+//! The reading order is the data's order: [`cli`] → [`scenario`] → [`campaign`] → [`runner`] on a [`substrate`] →
+//! [`history`] → [`check`].
+
+pub mod campaign;
+pub mod check;
+pub mod cli;
+pub mod error;
+pub mod history;
+pub mod process;
+pub mod run_directory;
+pub mod runner;
+pub mod scenario;
+pub mod sim;
+pub mod substrate;
+pub mod tap;
+pub mod workload;

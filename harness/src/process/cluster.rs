@@ -1,0 +1,440 @@
+//! The cluster of real processes, as the runner drives it.
+//!
+//! Comes in: [`Cluster`] calls. Goes out: signals to processes, states of taps, answers of nodes. How a node is
+//! started stands in [`start`](super::start).
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use reference_node::{
+    env::{BoxFuture, BoxStream, Listener, Timestamp},
+    shadow::peer::PeerSession,
+};
+use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
+
+use super::{
+    NodeCommand,
+    disk::NodeFiles,
+    endpoint::Endpoint,
+    links::Links,
+    node::{Running, Stopped},
+    sink::SinkListener,
+    tracking::TrackingTail,
+};
+use crate::{
+    history::{Fault, NodeView},
+    scenario::{Database, Plan, Scenario},
+    substrate::{Cluster, ClusterError, Mailboxes, settings_config},
+    tap::Board,
+};
+
+pub(super) const SECRET: &str = "the secret of an organization on loopback";
+
+/// How often tracking logs are read while nodes run.
+const TRACKING_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a resubmission or a check of a configuration may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a cluster of processes is made.
+#[derive(Debug, Clone)]
+pub struct ProcessOptions {
+    /// `nodes/` of the run directory: each node gets a directory in it.
+    pub nodes: PathBuf,
+    /// What is started.
+    pub command: NodeCommand,
+    /// Every documented duration is divided by this; 0 counts as 1.
+    pub time_scale: u32,
+    /// Deliberately broken behaviour of all nodes.
+    pub sabotage: Option<String>,
+}
+
+/// Nodes as processes on loopback, every link through a tap.
+#[derive(Clone)]
+pub struct ProcessCluster {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) scenario: Scenario,
+    pub(super) options: ProcessOptions,
+    board: Arc<Board>,
+    pub(super) links: Links,
+    endpoint: Endpoint,
+    nodes: Mutex<BTreeMap<String, Node>>,
+    /// Unix time at which the history's clock began, microseconds.
+    epoch_us: i64,
+    tracking: AbortHandle,
+}
+
+/// A node of the cluster.
+pub(super) struct Node {
+    pub(super) running: Option<Running>,
+    pub(super) files: NodeFiles,
+    /// Counts starts.
+    pub(super) incarnation: u32,
+    /// Where its HTTP endpoint is, while it takes mail.
+    pub(super) http: Option<SocketAddr>,
+    tail: TrackingTail,
+}
+
+impl ProcessCluster {
+    /// The plan's cluster, with every node stopped and every disk empty. Must be called inside a tokio runtime
+    /// with real time.
+    ///
+    /// # Errors
+    /// A node's directory cannot be made.
+    pub fn new(
+        plan: &Plan,
+        board: Arc<Board>,
+        options: ProcessOptions,
+    ) -> Result<Self, ClusterError> {
+        let mut nodes = BTreeMap::new();
+        for name in &plan.scenario.cluster.nodes {
+            let files = NodeFiles::create(&options.nodes, name)
+                .map_err(io_error(format!("make the directory of {name}")))?;
+            let node = Node {
+                running: None,
+                incarnation: 0,
+                http: None,
+                tail: TrackingTail::new(name, files.tracking()),
+                files,
+            };
+            nodes.insert(name.clone(), node);
+        }
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_micros();
+        let epoch_us = i64::try_from(epoch)
+            .unwrap_or(i64::MAX)
+            .saturating_sub_unsigned(board.recorder().now_us());
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
+            links: Links::new(board.clone()),
+            endpoint: Endpoint::new(),
+            scenario: plan.scenario.clone(),
+            nodes: Mutex::new(nodes),
+            epoch_us,
+            tracking: tokio::spawn(follow_tracking(inner.clone())).abort_handle(),
+            options,
+            board,
+        });
+        Ok(Self { inner })
+    }
+}
+
+async fn follow_tracking(cluster: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(TRACKING_INTERVAL).await;
+        let Some(cluster) = cluster.upgrade() else {
+            return;
+        };
+        cluster.follow_all();
+    }
+}
+
+pub(super) fn io_error(what: String) -> impl FnOnce(io::Error) -> ClusterError {
+    move |error| ClusterError::Io {
+        what,
+        error: error.to_string(),
+    }
+}
+
+fn not_running(name: &str) -> ClusterError {
+    ClusterError::State(format!("{name} does not run"))
+}
+
+impl Node {
+    /// Kills it, when it runs; says whether it did. What is stopped shows its disk.
+    fn stop(&mut self) -> (Stopped, bool) {
+        self.http = None;
+        match self.running.take() {
+            Some(running) => (running.kill(), true),
+            None => (Stopped::new(self.files.clone()), false),
+        }
+    }
+}
+
+impl Inner {
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<String, Node>> {
+        // A panic under the lock leaves at worst a node that is taken for stopped, and was killed by its drop.
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with a node. `act` must not lock the nodes again.
+    pub(super) fn with_node<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&mut Node) -> Result<T, ClusterError>,
+    ) -> Result<T, ClusterError> {
+        act(self
+            .nodes()
+            .get_mut(name)
+            .ok_or_else(|| ClusterError::Unknown(format!("node {name}")))?)
+    }
+
+    fn follow_all(&self) {
+        self.nodes()
+            .values_mut()
+            .for_each(|node| node.tail.follow(self.board.recorder()));
+    }
+
+    /// Kills a node, and lets no connection reach what may listen on its port later.
+    pub(super) fn stop(&self, name: &str, node: &mut Node) -> (Stopped, bool) {
+        let stopped = node.stop();
+        self.links.set_target(None, name, None);
+        node.tail.follow(self.board.recorder());
+        stopped
+    }
+
+    pub(super) fn scaled(&self, documented: Duration) -> Duration {
+        documented / self.options.time_scale.max(1)
+    }
+
+    fn inject(&self, fault: &Fault) -> Result<(), ClusterError> {
+        match fault {
+            Fault::ProcessCrash { node: name } => self.with_node(name, |node| {
+                let (_, ran) = self.stop(name, node);
+                if ran { Ok(()) } else { Err(not_running(name)) }
+            }),
+            Fault::HostCrash { node } => Err(ClusterError::NotApplicable {
+                fault: format!("a crash of the host of {node}"),
+                substrate: "process",
+                reason: "what a process has written is in the kernel's page cache and survives SIGKILL; a host crash needs a \
+                         disk that can lose what was not synced (substrate `sim`)"
+                    .into(),
+            }),
+            Fault::Destroy { node: name } => self.with_node(name, |node| {
+                let (stopped, _) = self.stop(name, node);
+                let destroyed = stopped.files().destroy();
+                node.tail.skip_to_end();
+                destroyed.map_err(io_error(format!("remove the disk of {name}")))
+            }),
+            Fault::Freeze { node: name } => self.with_node(name, |node| {
+                let running = node.running.as_mut().ok_or_else(|| not_running(name))?;
+                running.freeze().map_err(io_error(format!("stop {name}")))
+            }),
+            Fault::Revert { node: name } => self.with_node(name, |node| {
+                if !node.files.has_snapshot() {
+                    return Err(ClusterError::State(format!("there is no snapshot of {name}")));
+                }
+                let (stopped, _) = self.stop(name, node);
+                let reverted = stopped.files().revert();
+                node.tail.skip_to_end();
+                reverted.map_err(io_error(format!("put the disk of {name} back")))
+            }),
+            Fault::Partition { a, b, .. } => {
+                self.check_host(a)?;
+                self.check_host(b)?;
+                self.links.begin(fault);
+                Ok(())
+            }
+            Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => {
+                let (from, to) = link.split_once('>').ok_or_else(|| ClusterError::Unknown(format!("link {link}")))?;
+                self.check_host(from)?;
+                self.check_host(to)?;
+                self.links.begin(fault);
+                Ok(())
+            }
+        }
+    }
+
+    /// Clients have no list: a name that no node and no sink has is one of theirs.
+    fn check_host(&self, host: &str) -> Result<(), ClusterError> {
+        let known = host.starts_with("client-")
+            || self.scenario.cluster.sinks.iter().any(|sink| sink == host)
+            || self.nodes().contains_key(host);
+        if known {
+            Ok(())
+        } else {
+            Err(ClusterError::Unknown(format!("host {host}")))
+        }
+    }
+
+    fn heal(&self, fault: &Fault) -> Result<(), ClusterError> {
+        if let Fault::Freeze { node: name } = fault {
+            return self.with_node(name, |node| match &mut node.running {
+                Some(running) => running.thaw().map_err(io_error(format!("continue {name}"))),
+                None => Err(not_running(name)),
+            });
+        }
+        if self.links.end(fault) {
+            Ok(())
+        } else {
+            Err(ClusterError::State(
+                "nothing of this kind is in effect".into(),
+            ))
+        }
+    }
+
+    fn http(&self, node: &str) -> Option<SocketAddr> {
+        self.nodes().get(node)?.http
+    }
+
+    async fn dial(&self, from: &str, to: &str) -> io::Result<BoxStream> {
+        let stream = TcpStream::connect(self.links.address(from, to)?).await?;
+        // What is written together is to be sent at once. It fails when the tap has reset the connection; so will reading.
+        let _ = stream.set_nodelay(true);
+        Ok(Box::new(stream))
+    }
+
+    fn listen(&self, sink: &str) -> io::Result<SinkListener> {
+        let (listener, addresses) = SinkListener::bind(&self.scenario.cluster.nodes)?;
+        for (node, address) in addresses {
+            self.links.set_target(Some(&node), sink, Some(address));
+        }
+        Ok(listener)
+    }
+
+    async fn resubmit(&self, node: &str, from_us: i64, to_us: i64) -> Option<u64> {
+        let unix_ms = |us: i64| {
+            Timestamp(u64::try_from(self.epoch_us.saturating_add(us) / 1000).unwrap_or(0))
+        };
+        let stream = self.dial("operator", node).await.ok()?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let nonce = format!("{:032x}", now.as_nanos());
+        let mut session = PeerSession::operator(stream, SECRET, nonce, PATIENCE)
+            .await
+            .ok()?;
+        let resubmitted = session
+            .resubmit(unix_ms(from_us), unix_ms(to_us))
+            .await
+            .ok();
+        session.quit().await;
+        resubmitted
+    }
+
+    async fn check_config(
+        &self,
+        settings: &[(String, String)],
+    ) -> Result<(bool, String), ClusterError> {
+        let failed = || io_error("let the node check a configuration".into());
+        let file = self.options.nodes.join("checked.toml");
+        std::fs::write(
+            &file,
+            settings_config(settings, self.options.sabotage.as_deref()),
+        )
+        .map_err(failed())?;
+        let mut command = self.options.command.with_config(&file);
+        let output = command.arg("--check").stdin(Stdio::null()).output();
+        let output = timeout(PATIENCE, output)
+            .await
+            .unwrap_or_else(|late| Err(late.into()))
+            .map_err(failed())?;
+        let said = if output.status.success() {
+            output.stdout
+        } else {
+            output.stderr
+        };
+        Ok((
+            output.status.success(),
+            String::from_utf8_lossy(&said).trim().to_string(),
+        ))
+    }
+
+    fn shutdown(&self) {
+        let mut nodes = self.nodes();
+        for (name, node) in nodes.iter_mut() {
+            self.stop(name, node);
+        }
+        drop(nodes);
+        self.tracking.abort();
+        self.links.shutdown();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tracking.abort();
+    }
+}
+
+impl Cluster for ProcessCluster {
+    fn dial(&self, from: &str, to: &str) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let (inner, from, to) = (self.inner.clone(), from.to_string(), to.to_string());
+        Box::pin(async move { inner.dial(&from, &to).await })
+    }
+
+    fn listen(&self, sink: &str) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let listener = self.inner.listen(sink);
+        Box::pin(async move { Ok(Box::new(listener?) as Box<dyn Listener>) })
+    }
+
+    fn start(
+        &self,
+        node: &str,
+        database: Database,
+    ) -> BoxFuture<'static, Result<(), ClusterError>> {
+        let (inner, node) = (self.inner.clone(), node.to_string());
+        Box::pin(async move { inner.start(&node, database).await })
+    }
+
+    fn inject(&self, fault: &Fault) -> Result<(), ClusterError> {
+        self.inner.inject(fault)
+    }
+
+    fn heal(&self, fault: &Fault) -> Result<(), ClusterError> {
+        self.inner.heal(fault)
+    }
+
+    fn snapshot(&self, node: &str) -> Result<(), ClusterError> {
+        self.inner.with_node(node, |entry| {
+            let copied = match &mut entry.running {
+                Some(running) => running.snapshot(),
+                None => entry.files.snapshot(),
+            };
+            copied.map_err(io_error(format!("copy the disk of {node}")))
+        })
+    }
+
+    fn view(&self, node: &str) -> BoxFuture<'static, Option<NodeView>> {
+        let (inner, node) = (self.inner.clone(), node.to_string());
+        Box::pin(async move {
+            let view = inner.endpoint.view(inner.http(&node)?).await;
+            // Whoever sees the view has seen what led to it.
+            inner.follow_all();
+            view
+        })
+    }
+
+    fn mailboxes(&self, node: &str) -> BoxFuture<'static, Option<Mailboxes>> {
+        let (inner, node) = (self.inner.clone(), node.to_string());
+        Box::pin(async move {
+            inner
+                .endpoint
+                .mailboxes(inner.http(&node)?, inner.epoch_us)
+                .await
+        })
+    }
+
+    fn resubmit(&self, node: &str, from_us: i64, to_us: i64) -> BoxFuture<'static, Option<u64>> {
+        let (inner, node) = (self.inner.clone(), node.to_string());
+        Box::pin(async move { inner.resubmit(&node, from_us, to_us).await })
+    }
+
+    fn check_config(
+        &self,
+        settings: &[(String, String)],
+    ) -> BoxFuture<'static, Result<(bool, String), ClusterError>> {
+        let (inner, settings) = (self.inner.clone(), settings.to_vec());
+        Box::pin(async move { inner.check_config(&settings).await })
+    }
+
+    fn scaled(&self, documented: Duration) -> Duration {
+        self.inner.scaled(documented)
+    }
+
+    fn shutdown(&self) -> BoxFuture<'static, ()> {
+        let inner = self.inner.clone();
+        Box::pin(async move { inner.shutdown() })
+    }
+}

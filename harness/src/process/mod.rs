@@ -1,0 +1,37 @@
+//! Substrate `process`: real nodes on loopback addresses, real sockets, SIGKILL and SIGSTOP.
+//!
+//! Comes in: a [`Plan`](crate::scenario::Plan), a [`Board`](crate::tap::Board) and [`ProcessOptions`]. Goes out:
+//! [`ProcessCluster`], which the runner drives as a [`Cluster`](crate::substrate::Cluster).
+//!
+//! Each node has a directory, `nodes/<name>/` in the run directory: `node.toml`, `node.log` (what it wrote
+//! to standard output and standard error), `data/` (its databases and its message tracking log), and
+//! `snapshot/` once one was taken. It listens on ports of its own, which nobody uses but the taps.
+//!
+//! No node outlives the harness: each has a pipe from the harness as standard input, and ends when that
+//! ends. Each has a process group of its own, too, so that Ctrl-C in a terminal strikes the harness alone,
+//! which then ends the nodes; and a stopped node is continued and hung up by the kernel when the harness dies.
+
+mod cluster;
+mod disk;
+mod endpoint;
+mod links;
+mod node;
+mod sink;
+mod start;
+mod tracking;
+
+pub use cluster::{ProcessCluster, ProcessOptions};
+pub use node::NodeCommand;
+
+/// Whether this substrate works on this machine; if not, what is missing.
+pub fn available() -> Result<(), String> {
+    if !cfg!(unix) {
+        return Err("the substrate `process` needs a Unix system, for SIGKILL and SIGSTOP".into());
+    }
+    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+        .map(drop)
+        .map_err(|error| format!("no port of 127.0.0.1 can be bound: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

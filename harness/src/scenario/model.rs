@@ -1,0 +1,572 @@
+//! The scenario file's shape, and the plan's: a plan is a scenario in which every choice is made.
+//!
+//! Comes in: TOML ([`super::parse`]). Goes out: [`Scenario`], and from it and a seed a [`Plan`].
+//! Steps are externally tagged (`[[step]]` then `crash = { node = "n1" }`), so that an error points
+//! at its own line and column.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// A scenario file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// One line that says what happens, e.g. "The primary server is destroyed at the instant of the ack".
+    pub title: String,
+    /// Why the scenario is as it is; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// IDs of the guarantees that it tests.
+    pub guarantees: Vec<String>,
+    /// Substrates that it is meant for: `sim`, `process`.
+    pub on: Vec<String>,
+    /// The cluster; three nodes of one site when left out.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// Documented parameters for every node, e.g. `ShadowHeartbeatFrequency = "2m"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Setting>,
+    /// Documented parameters for one node, over those of `config`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node: BTreeMap<String, BTreeMap<String, Setting>>,
+    /// Parameters and durations that differ on substrates whose time is real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real_time: Option<RealTime>,
+    /// What is done, in order.
+    #[serde(default)]
+    pub step: Vec<Step>,
+    /// Faults that are hung on events of the wire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Trigger>,
+    /// Random faults and mail, drawn from the seed when the plan is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<Chaos>,
+    /// How the run ends.
+    #[serde(default)]
+    pub settle: Settle,
+}
+
+/// What is set on substrates with real time, so that a run does not last for minutes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RealTime {
+    /// Documented parameters over those of `config`, still in documented durations (before scaling).
+    #[serde(default)]
+    pub config: BTreeMap<String, Setting>,
+}
+
+/// A parameter's value: `true`, `4`, `"3h"`, `"PreferRemote"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A switch.
+    Switch(bool),
+    /// A number.
+    Number(u64),
+    /// A duration or a name.
+    Text(String),
+}
+
+/// The cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cluster {
+    /// Names of the nodes.
+    #[serde(default = "three_nodes")]
+    pub nodes: Vec<String>,
+    /// The node whose mailboxes `@mailbox.example` are.
+    #[serde(default = "third_node")]
+    pub mailboxes: String,
+    /// Sites and their nodes; one site `s1` with all of them when left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sites: BTreeMap<String, Vec<String>>,
+    /// DAGs and their nodes; none when left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dags: BTreeMap<String, Vec<String>>,
+    /// Sinks: next hops outside the boundary. The first one takes `@external.example`; `@<sink>.example` goes to each.
+    #[serde(default = "one_sink")]
+    pub sinks: Vec<String>,
+}
+
+fn three_nodes() -> Vec<String> {
+    ["n1", "n2", "n3"].map(String::from).to_vec()
+}
+
+fn third_node() -> String {
+    "n3".into()
+}
+
+fn one_sink() -> Vec<String> {
+    vec!["sink-1".into()]
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            nodes: three_nodes(),
+            mailboxes: third_node(),
+            sites: BTreeMap::new(),
+            dags: BTreeMap::new(),
+            sinks: one_sink(),
+        }
+    }
+}
+
+/// One thing that is done. Steps are done in order; each ends before the next begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Step {
+    /// A client submits mail, and waits for the outcome of each.
+    Submit(Submit),
+    /// A client sends messages of an earlier submit step again, byte for byte.
+    Resend(Resend),
+    /// Time passes.
+    Wait {
+        /// How long, a documented duration.
+        #[serde(rename = "for")]
+        duration: Span,
+    },
+    /// Until nothing is queued and no shadow is held anywhere, or a time has passed.
+    WaitQuiet {
+        /// At most this long.
+        #[serde(rename = "at-most")]
+        at_most: Span,
+    },
+    /// The node's process or host ends at once.
+    Crash {
+        /// The node.
+        node: String,
+        /// What ends.
+        #[serde(default)]
+        kind: CrashKind,
+    },
+    /// The node is started (again).
+    Start {
+        /// The node.
+        node: String,
+        /// With which transport database.
+        #[serde(default)]
+        database: Database,
+    },
+    /// The node and its disk are lost; `start` brings it back empty. Never healed by itself.
+    Destroy {
+        /// The node.
+        node: String,
+    },
+    /// The node stops in the middle of whatever it does.
+    Freeze {
+        /// The node.
+        node: String,
+    },
+    /// …and goes on.
+    Thaw {
+        /// The node.
+        node: String,
+    },
+    /// The node's disk is copied as it is on the platter now.
+    Snapshot {
+        /// The node.
+        node: String,
+    },
+    /// The node ends, its disk goes back to the snapshot, and it starts.
+    Revert {
+        /// The node.
+        node: String,
+    },
+    /// Nothing passes between two hosts.
+    Partition(Partition),
+    /// Octets on a link arrive later.
+    Delay {
+        /// `from>to`
+        link: String,
+        /// By how much; real time on every substrate, never scaled.
+        latency: Span,
+    },
+    /// Octets on a link vanish for good.
+    BlackHole {
+        /// `from>to`
+        link: String,
+    },
+    /// A link's open connections are reset.
+    Reset {
+        /// `from>to`
+        link: String,
+    },
+    /// Takes back every partition, delay and black hole (between two hosts, or all when left out).
+    Heal {
+        /// One host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        a: Option<String>,
+        /// The other.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        b: Option<String>,
+    },
+    /// A sink behaves differently from now on.
+    Sink {
+        /// The sink.
+        sink: String,
+        /// How.
+        behaviour: SinkBehaviour,
+        /// Only for the next so many messages; for good when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u32>,
+    },
+    /// A client says hello and then nothing, until the server ends the session.
+    Idle {
+        /// The client.
+        #[serde(default = "client_1")]
+        client: String,
+        /// The node.
+        to: String,
+        /// Gives up after this time.
+        #[serde(rename = "at-most")]
+        at_most: Span,
+    },
+    /// A client from outside gives peer commands.
+    PeerVerbs {
+        /// The client.
+        #[serde(default = "client_1")]
+        client: String,
+        /// The node.
+        to: String,
+    },
+    /// Views and mailboxes are read into the history now (they always are at the end).
+    Observe {},
+    /// The harness, as a peer, asks for a resubmission from a node's Safety Net.
+    Resubmit {
+        /// The node.
+        node: String,
+        /// From how long ago…
+        from: Span,
+        /// …to how long ago.
+        to: Span,
+    },
+    /// A configuration is offered to the node's own check.
+    CheckConfig {
+        /// Documented parameters.
+        config: BTreeMap<String, Setting>,
+    },
+}
+
+fn client_1() -> String {
+    "client-1".into()
+}
+
+/// A submit step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Submit {
+    /// The client.
+    #[serde(default = "client_1")]
+    pub client: String,
+    /// The node that it submits to.
+    pub to: String,
+    /// How many messages.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// `generated`, or a file of `suites/messages/` without `.eml`, or `all`: each of these files in turn.
+    #[serde(default = "generated")]
+    pub message: String,
+    /// Envelope recipients: addresses, or `mailbox` (a mailbox of the cluster), `external` (beyond the boundary).
+    #[serde(default = "both_recipients")]
+    pub recipients: Vec<String>,
+    /// The return path; empty for `<>`.
+    #[serde(default = "sender")]
+    pub from: String,
+    /// `EHLO` or `HELO`.
+    #[serde(default)]
+    pub hello: Hello,
+    /// Which client: our own, or lettre's. Where lettre cannot do what the step wants (HELO, BDAT, `cut`), our own takes its place, and the record says so.
+    #[serde(default)]
+    pub via: Via,
+    /// How the content travels.
+    #[serde(default)]
+    pub transfer: Transfer,
+    /// All messages in one session (`true`) or a session each.
+    #[serde(default)]
+    pub one_session: bool,
+    /// How many sessions at once; with `one-session` the messages are dealt out to them.
+    #[serde(default = "one")]
+    pub sessions: u32,
+    /// Where the client breaks off, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// Octets put into the body that look like an end of data and are none, e.g. `"\n.\n"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smuggle: Option<String>,
+    /// The Message-ID header field: one of its own, none, or the same for all messages of the step.
+    #[serde(default)]
+    pub message_id: MessageIdChoice,
+    /// Goes on with the next step while these are submitted; the load phase ends after them.
+    #[serde(default)]
+    pub background: bool,
+    /// Pause between two messages of a session; a documented duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// NOOP after each outcome, to see that the session is still usable.
+    #[serde(default)]
+    pub probe_session: bool,
+    /// How long the client waits for a reply; its connection counts as lost after it. Default 10 min.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Span>,
+}
+
+impl Submit {
+    /// One generated message from `client` to `to`, everything else as in a file that does not mention it.
+    pub fn new(client: &str, to: &str) -> Self {
+        Self {
+            client: client.into(),
+            to: to.into(),
+            count: one(),
+            message: generated(),
+            recipients: both_recipients(),
+            from: sender(),
+            hello: Hello::default(),
+            via: Via::default(),
+            transfer: Transfer::default(),
+            one_session: false,
+            sessions: one(),
+            cut: None,
+            smuggle: None,
+            message_id: MessageIdChoice::default(),
+            background: false,
+            every: None,
+            probe_session: false,
+            patience: None,
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn generated() -> String {
+    "generated".into()
+}
+
+fn both_recipients() -> Vec<String> {
+    vec!["mailbox".into(), "external".into()]
+}
+
+fn sender() -> String {
+    "sender@external.example".into()
+}
+
+/// A resend step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Resend {
+    /// The client.
+    #[serde(default = "client_1")]
+    pub client: String,
+    /// The node.
+    pub to: String,
+    /// Which messages: those whose last outcome is one of these. All when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<crate::history::Outcome>,
+}
+
+/// EHLO or HELO.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Hello {
+    /// ESMTP.
+    #[default]
+    #[serde(rename = "EHLO")]
+    Ehlo,
+    /// SMTP.
+    #[serde(rename = "HELO")]
+    Helo,
+}
+
+/// The client's make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// Ours.
+    #[default]
+    Raw,
+    /// lettre's.
+    Lettre,
+}
+
+/// How the content travels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Transfer {
+    /// DATA.
+    #[default]
+    #[serde(rename = "DATA")]
+    Data,
+    /// BDAT, in chunks of 64 KiB.
+    #[serde(rename = "BDAT")]
+    Bdat,
+}
+
+/// Where a client breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cut {
+    /// In the middle of the content.
+    MidData,
+    /// After the content, before the end of data.
+    BeforeEndOfData,
+    /// After the end of data, before the reply.
+    AfterEndOfData,
+}
+
+/// The Message-ID field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageIdChoice {
+    /// One per message.
+    #[default]
+    Own,
+    /// The field is left out.
+    None,
+    /// One for all messages of the step, whose Dates differ by a second each.
+    Shared,
+}
+
+/// What a crash ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrashKind {
+    /// The process: what it wrote stays, its peers get a reset.
+    #[default]
+    Process,
+    /// The host: what was not synced is gone, its peers hear nothing.
+    Host,
+}
+
+/// Which transport database a node starts with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Database {
+    /// The one on its disk.
+    #[default]
+    Same,
+    /// A new one; the mailboxes stay.
+    New,
+}
+
+/// A partition step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Partition {
+    /// One host: a node, a client, a sink.
+    pub a: String,
+    /// The other.
+    pub b: String,
+    /// Only what goes from `a` to `b` is held back.
+    #[serde(default)]
+    pub one_way: bool,
+}
+
+/// How a sink answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum SinkBehaviour {
+    /// 250.
+    Accept,
+    /// This code (4yz) after end-of-data.
+    Defer(u16),
+    /// This code (5yz) to every RCPT.
+    Refuse(u16),
+    /// Takes the message, and drops the connection without a reply.
+    DropAfterDot,
+    /// Answers every command after this time; real time, never scaled.
+    Slow(Span),
+    /// Does not listen.
+    Down,
+}
+
+/// A fault hung on an event of the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trigger {
+    /// `LINK EVENT`, e.g. `n1>n2 copy acked`; see `gauntlet list faults` for the events. `*` stands for any host.
+    pub when: String,
+    /// The n-th such event, from 1.
+    #[serde(default = "one")]
+    pub nth: u32,
+    /// Strikes before the octets of the event go on (`true`), or right after.
+    #[serde(default)]
+    pub before: bool,
+    /// What is done: any fault step, `heal` or `start`.
+    #[serde(rename = "do")]
+    pub action: Step,
+    /// Then, after this documented duration…
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Span>,
+    /// …this as well (a heal, a start).
+    #[serde(default, rename = "then", skip_serializing_if = "Option::is_none")]
+    pub then: Option<Step>,
+    /// Listens, and counts, only from the beginning of the first to the end of the second of these steps (indices from
+    /// 0; background mail of them counts as long as they last). All the time when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<[u32; 2]>,
+}
+
+/// Random mail and faults within the fault budget: one server at a time, with recovery in between.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Chaos {
+    /// Rounds of mail, fault, recovery: least and most.
+    pub rounds: [u32; 2],
+    /// Messages in a round: least and most.
+    pub messages: [u32; 2],
+    /// Kinds of fault to draw from: `process-crash`, `host-crash`, `new-database`, `freeze`, `partition`, `reset`.
+    pub faults: Vec<String>,
+    /// Fault and recovery are this far apart: shortest and longest.
+    pub outage: [Span; 2],
+    /// How many of 100 faults hang on an event of the wire; the others strike after a time.
+    #[serde(default)]
+    pub trigger_share_percent: u32,
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settle {
+    /// Longest time after healing until everything must be at rest.
+    #[serde(default = "settle_default")]
+    pub at_most: Span,
+    /// Crashed nodes are started again, frozen ones thawed, the network healed. `false`: only what the steps say.
+    #[serde(default = "yes")]
+    pub heal: bool,
+}
+
+fn settle_default() -> Span {
+    Span::from_secs(8 * 3600)
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self {
+            at_most: settle_default(),
+            heal: true,
+        }
+    }
+}
+
+/// A scenario in which every choice is made: what a run executes, and what `replay` repeats.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plan {
+    /// The scenario's ID: its file name without `.toml`.
+    pub id: String,
+    /// The suite it stands in.
+    pub suite: String,
+    /// The seed.
+    pub seed: u64,
+    /// The scenario; `chaos` is spelled out in its steps and faults.
+    pub scenario: Scenario,
+}

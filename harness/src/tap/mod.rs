@@ -1,0 +1,20 @@
+//! What stands on every link: it reads the SMTP that passes, records it, fires triggers, and breaks the link.
+//!
+//! Comes in: octets of both directions. Goes out: the same octets (or not, when the link is broken),
+//! [`Event::Wire`](crate::history::Event::Wire) records, and actions for the runner when a trigger's
+//! event goes by. The simulator and the proxy use the same [`Board`].
+
+mod board;
+mod content;
+mod line;
+mod link_state;
+mod observer;
+mod proxy;
+mod trigger;
+
+pub use board::{Board, Fired, Link, TapConnection, TriggeredAction};
+pub use link_state::{FlowState, LinkState};
+pub use observer::{Direction, Observer};
+pub use proxy::Proxy;
+pub(crate) use proxy::bind_loopback;
+pub use trigger::{TriggerError, When, event_names};
