@@ -66,7 +66,7 @@ pub(super) struct Inner {
     pub(super) scenario: Scenario,
     pub(super) options: ProcessOptions,
     board: Arc<Board>,
-    pub(super) links: Links,
+    pub(super) links: Arc<Links>,
     endpoint: Endpoint,
     nodes: Mutex<BTreeMap<String, Node>>,
     /// Unix time at which the history's clock began, microseconds.
@@ -117,7 +117,7 @@ impl ProcessCluster {
             .unwrap_or(i64::MAX)
             .saturating_sub_unsigned(board.recorder().now_us());
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
-            links: Links::new(board.clone()),
+            links: Arc::new(Links::new(board.clone())),
             endpoint: Endpoint::new(),
             scenario: plan.scenario.clone(),
             nodes: Mutex::new(nodes),
@@ -186,10 +186,10 @@ impl Inner {
             .for_each(|node| node.tail.follow(self.board.recorder()));
     }
 
-    /// Kills a node, and lets no connection reach what may listen on its port later.
+    /// Kills a node. Its port is free for another program then: no tap leads there any more.
     pub(super) fn stop(&self, name: &str, node: &mut Node) -> (Stopped, bool) {
-        let stopped = node.stop();
         self.links.set_target(None, name, None);
+        let stopped = node.stop();
         node.tail.follow(self.board.recorder());
         stopped
     }
@@ -286,11 +286,7 @@ impl Inner {
     }
 
     fn listen(&self, sink: &str) -> io::Result<SinkListener> {
-        let (listener, addresses) = SinkListener::bind(&self.scenario.cluster.nodes)?;
-        for (node, address) in addresses {
-            self.links.set_target(Some(&node), sink, Some(address));
-        }
-        Ok(listener)
+        SinkListener::bind(sink, &self.scenario.cluster.nodes, self.links.clone())
     }
 
     async fn resubmit(&self, node: &str, from_us: i64, to_us: i64) -> Option<u64> {
