@@ -14,6 +14,10 @@ use gauntlet::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const IDLE: &str = r#"
 title = "Five days of heartbeats"
 guarantees = ["HB-02"]

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// Octets of replies that are read at once.
+const READ_AT_ONCE: usize = 4096;
+
 /// Why a session could not be used, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -184,21 +187,23 @@ impl Client {
     /// # Errors
     /// The session is lost, or what came is no reply.
     pub async fn reply(&mut self) -> Result<Reply, ClientError> {
-        let mut buffer = [0; 4096];
+        let mut buffer = Vec::new();
         loop {
             match self.reader.next() {
                 Some(Ok(reply)) => return Ok(reply),
                 Some(Err(bad)) => return Err(ClientError::BadReply(bad)),
                 None => {}
             }
-            let count = tokio::time::timeout(self.patience, self.stream.read(&mut buffer))
+            buffer.clear();
+            buffer.reserve(READ_AT_ONCE);
+            let count = tokio::time::timeout(self.patience, self.stream.read_buf(&mut buffer))
                 .await
                 .map_err(|_| ClientError::TimedOut(self.patience))?
                 .map_err(ClientError::Lost)?;
             if count == 0 {
                 return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
-            self.reader.feed(&buffer[..count]);
+            self.reader.feed(&buffer);
         }
     }
 

@@ -18,6 +18,10 @@ struct Command {
     arguments: Arguments,
 }
 
+// Small allocations by the million, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match service::run(&Command::parse().arguments) {
         Ok(()) => ExitCode::SUCCESS,

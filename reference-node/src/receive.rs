@@ -109,7 +109,7 @@ impl Connection {
     }
 
     async fn run(mut self) {
-        let mut buffer = vec![0; 16 * 1024];
+        let mut buffer = Vec::with_capacity(16 * 1024);
         loop {
             match self.session.next() {
                 Event::NeedInput => {
@@ -158,7 +158,8 @@ impl Connection {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    async fn read(&mut self, buffer: &mut [u8]) {
+    async fn read(&mut self, buffer: &mut Vec<u8>) {
+        buffer.clear();
         let mut inactivity = self.node.config.receive.inactivity_timeout;
         if self.node.sabotaged(Sabotage::EarlyInactivityTimeout) {
             inactivity /= 2;
@@ -172,7 +173,7 @@ impl Connection {
         // TO-09
         let copies_idle = self.copied + self.node.config.send.inactivity_timeout;
         if copies_idle < until && self.copies.is_some() {
-            let Ok(read) = timeout_at(copies_idle, self.stream.read(buffer)).await else {
+            let Ok(read) = timeout_at(copies_idle, self.stream.read_buf(buffer)).await else {
                 if let Some(copies) = self.copies.take() {
                     copies.quit().await;
                 }
@@ -180,7 +181,7 @@ impl Connection {
             };
             return self.received(read, buffer);
         }
-        match timeout_at(until, self.stream.read(buffer)).await {
+        match timeout_at(until, self.stream.read_buf(buffer)).await {
             Ok(read) => self.received(read, buffer),
             Err(_) if until == idle => self.time_out("idle for too long"), // TO-06
             Err(_) => self.time_out("session lasted too long"),            // TO-07

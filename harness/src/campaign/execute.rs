@@ -218,7 +218,7 @@ fn conclude(end: Result<(), RunError>, recorder: &Recorder) -> Result<History, E
         Err(RunError::Missing(what)) => Err(ExecuteError::Missing(what)),
         Err(RunError::NotApplicable { reason }) => Err(ExecuteError::NotApplicable(reason)),
         Ok(()) | Err(_) => Ok(History {
-            records: recorder.records(),
+            records: recorder.take_records(),
             truncated: None,
         }),
     }

@@ -76,6 +76,11 @@ impl Recorder {
         seq
     }
 
+    /// All records, out of the recorder: for its owner, when nothing is recorded any more.
+    pub fn take_records(&self) -> Vec<Record> {
+        std::mem::take(&mut self.lock().records)
+    }
+
     /// A copy of all records so far.
     pub fn records(&self) -> Vec<Record> {
         self.lock().records.clone()

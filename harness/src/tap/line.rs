@@ -41,6 +41,11 @@ impl LineBuffer {
 /// The line as text: control characters and what is no UTF-8 as `\x0a`, everything else as it is.
 pub(crate) fn readable(octets: &[u8]) -> String {
     use std::fmt::Write;
+    if octets.iter().all(|&o| o == b' ' || o.is_ascii_graphic())
+        && let Ok(text) = std::str::from_utf8(octets)
+    {
+        return text.into();
+    }
     let mut text = String::with_capacity(octets.len());
     let escape = |text: &mut String, octet: u8| {
         // Writing to a String does not fail.

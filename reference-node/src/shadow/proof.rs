@@ -58,15 +58,11 @@ fn mac(secret: &str, parts: &[&str]) -> Hmac<Sha256> {
 
 /// Lower-case hex digits of `octets`.
 pub fn hex(octets: &[u8]) -> String {
-    use std::fmt::Write as _;
-    octets.iter().fold(
-        String::with_capacity(octets.len() * 2),
-        |mut text, octet| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{octet:02x}");
-            text
-        },
-    )
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    octets
+        .iter()
+        .flat_map(|octet| [digit(octet >> 4), digit(octet & 15)])
+        .collect()
 }
 
 #[cfg(test)]

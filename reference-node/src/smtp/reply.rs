@@ -153,6 +153,7 @@ impl Reply {
     /// Appends the reply's lines to `output`. An octet that a reply line cannot hold becomes `?`; a text
     /// of more than 490 octets is cut.
     pub fn write(&self, output: &mut Vec<u8>) {
+        use std::io::Write;
         let lines: &[String] = if self.text.is_empty() {
             &[String::new()]
         } else {
@@ -160,10 +161,11 @@ impl Reply {
         };
         for (number, line) in lines.iter().enumerate() {
             let last = number + 1 == lines.len();
-            output.extend_from_slice(format!("{:03}", self.code).as_bytes());
+            // Writing to a Vec does not fail.
+            let _ = write!(output, "{:03}", self.code);
             output.push(if last { b' ' } else { b'-' });
             if let Some((class, subject, detail)) = self.enhanced {
-                output.extend_from_slice(format!("{class}.{subject}.{detail} ").as_bytes());
+                let _ = write!(output, "{class}.{subject}.{detail} ");
             }
             // RFC 5321 §4.2: textstring = 1*(%d09 / %d32-126)
             output.extend(line.bytes().take(MAX_TEXT).map(|octet| match octet {
