@@ -136,6 +136,16 @@ pub struct Server {
     pub dag: Option<String>,
 }
 
+impl Server {
+    /// Both are in the same transport high availability boundary: the same DAG, or outside any DAG the same site.
+    pub fn shares_boundary(&self, other: &Self) -> bool {
+        match &self.dag {
+            Some(dag) => other.dag.as_ref() == Some(dag),
+            None => other.dag.is_none() && other.site == self.site,
+        }
+    }
+}
+
 /// Where the mail of a domain goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

@@ -44,6 +44,12 @@ sabotages! {
     CopyOnlyForEhlo = "copy-only-for-ehlo" breaks ["SC-02"]: "makes no shadow copy for a client that said HELO";
     CloseAfterAck = "close-after-ack" breaks ["SC-03"]: "closes the sender's session after the ack";
     ShadowOnSelf = "shadow-on-self" breaks ["SC-04"]: "sends the shadow copy to itself";
+    LocalFirst = "local-first" breaks ["SC-05"]: "asks the local site before the remote ones although the preference is PreferRemote";
+    OneAttemptTooMany = "one-attempt-too-many" breaks ["SC-05", "SC-06", "SC-07", "SC-08"]: "asks one server more in each site than it may";
+    TooFewAttempts = "too-few-attempts" breaks ["SC-05", "SC-06", "SC-07", "SC-08"]: "gives up one attempt too early in each site";
+    FallBackToLocal = "fall-back-to-local" breaks ["SC-06"]: "asks the local site although the preference is RemoteOnly";
+    RemoteWhenLocalOnly = "remote-when-local-only" breaks ["SC-07"]: "asks remote sites although the preference is LocalOnly";
+    PreferenceEverywhere = "preference-everywhere" breaks ["SC-08"]: "heeds the preference outside of DAGs over several sites, too";
     RejectAlways = "reject-always" breaks ["SC-09", "TO-01"]: "refuses what it cannot copy although RejectMessageOnShadowFailure is false";
     AcceptUnshadowed = "accept-unshadowed" breaks ["SC-10"]: "accepts what it cannot copy although RejectMessageOnShadowFailure is true";
     KeepRefused = "keep-refused" breaks ["SC-10", "TC-11"]: "keeps and delivers a message that it refused with 451 4.4.0";

@@ -3,7 +3,10 @@
 //! Comes in: the organization's servers and the documented preference. Goes out: one server per
 //! attempt. No IO: the session that makes the copy walks along the list.
 
-use crate::config::{Config, Server, ShadowPreference};
+use crate::{
+    config::{Config, Server, ShadowPreference},
+    sabotage::{Sabotage, active},
+};
 
 /// The servers to try for one message, one attempt each, in order. `spread` is a random number that
 /// decides which of several equal servers comes first.
@@ -13,38 +16,44 @@ pub fn attempts(config: &Config, spread: u64) -> Vec<&Server> {
     let Some(own) = config.server(&config.name) else {
         return Vec::new();
     };
-    // SC-04: never this node, never outside the boundary, which is the DAG, or the site outside any DAG.
+    // SC-04: never this node, never outside the boundary.
     let boundary: Vec<&Server> = config
         .servers
         .iter()
-        .filter(|s| s.name != own.name)
-        .filter(|s| {
-            if own.dag.is_some() {
-                s.dag == own.dag
-            } else {
-                s.dag.is_none() && s.site == own.site
-            }
-        })
+        .filter(|s| s.name != own.name && s.shares_boundary(own))
         .collect();
+    let sabotaged = |sabotage| active(config.sabotage, sabotage);
     let several_sites = own.dag.is_some() && boundary.iter().any(|s| s.site != own.site);
     let (local, remote): (Vec<&Server>, Vec<&Server>) =
         boundary.into_iter().partition(|s| s.site == own.site);
 
-    let local = take(
-        &local,
-        config.transport.max_retries_for_local_site_shadow,
-        spread,
-    );
-    if !several_sites {
+    let take = |servers: &[_], count: u32| {
+        let count = if sabotaged(Sabotage::OneAttemptTooMany) {
+            count + 1
+        } else if sabotaged(Sabotage::TooFewAttempts) {
+            count.saturating_sub(1)
+        } else {
+            count
+        };
+        take(servers, count, spread)
+    };
+    let transport = &config.transport;
+    let local = take(&local, transport.max_retries_for_local_site_shadow);
+    if !several_sites && !sabotaged(Sabotage::PreferenceEverywhere) {
         // SC-08: the preference has a meaning only in a DAG over several sites.
         return local;
     }
-    let remote = take(
-        &remote,
-        config.transport.max_retries_for_remote_site_shadow,
-        spread,
-    );
-    match config.transport.shadow_message_preference_setting {
+    let remote = take(&remote, transport.max_retries_for_remote_site_shadow);
+    match transport.shadow_message_preference_setting {
+        ShadowPreference::PreferRemote if sabotaged(Sabotage::LocalFirst) => {
+            local.into_iter().chain(remote).collect()
+        }
+        ShadowPreference::RemoteOnly if sabotaged(Sabotage::FallBackToLocal) => {
+            remote.into_iter().chain(local).collect()
+        }
+        ShadowPreference::LocalOnly if sabotaged(Sabotage::RemoteWhenLocalOnly) => {
+            local.into_iter().chain(remote).collect()
+        }
         ShadowPreference::PreferRemote => remote.into_iter().chain(local).collect(), // SC-05
         ShadowPreference::RemoteOnly => remote,                                      // SC-06
         ShadowPreference::LocalOnly => local,                                        // SC-07

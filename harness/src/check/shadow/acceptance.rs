@@ -35,7 +35,7 @@ fn undisturbed(case: &Case<'_>, s: &Submitted<'_>) -> bool {
 }
 
 /// The reply of SC-10.
-fn failed_to_be_made_redundant(reply: &Reply) -> bool {
+pub(super) fn failed_to_be_made_redundant(reply: &Reply) -> bool {
     reply.code == 451
         && reply.text.contains("4.4.0")
         && reply.text.contains("Message failed to be made redundant")

@@ -5,7 +5,9 @@
 use super::registry::Family;
 
 mod acceptance;
+mod attempts;
 mod creation;
+mod placement;
 mod roles;
 
 /// The family's checkers.
@@ -14,6 +16,10 @@ pub(super) const CHECKERS: Family = &[
     ("SC-02", creation::sc_02),
     ("SC-03", creation::sc_03),
     ("SC-04", creation::sc_04),
+    ("SC-05", placement::sc_05),
+    ("SC-06", placement::sc_06),
+    ("SC-07", placement::sc_07),
+    ("SC-08", placement::sc_08),
     ("SC-09", acceptance::sc_09),
     ("SC-10", acceptance::sc_10),
     ("SC-11", acceptance::sc_11),
@@ -25,5 +31,7 @@ pub(super) const CHECKERS: Family = &[
 mod acceptance_tests;
 #[cfg(test)]
 mod creation_tests;
+#[cfg(test)]
+mod placement_tests;
 #[cfg(test)]
 mod roles_tests;
