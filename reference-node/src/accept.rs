@@ -47,6 +47,9 @@ pub(crate) async fn mail(
     mut copies: Option<PeerSession>,
     client_gone: &AtomicBool,
 ) -> (Option<Reply>, Option<PeerSession>) {
+    if node.is_full() && node.sabotaged(Sabotage::AckWhenFull) {
+        return (Some(Reply::ok("queued")), copies);
+    }
     if node.is_full() {
         return (Some(Reply::no_room()), copies); // TC-07
     }

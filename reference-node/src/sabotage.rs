@@ -91,6 +91,8 @@ sabotages! {
     NoRetry = "no-retry" breaks ["TC-05"]: "drops a message whose next hop says 4yz or cannot be reached";
     NoDsn = "no-dsn" breaks ["TC-06"]: "sends no delivery status notifications";
     DsnToNull = "dsn-to-null" breaks ["TC-06"]: "answers a failed message with a null return path with a DSN to the sender's postmaster";
+    AckWhenFull = "ack-when-full" breaks ["TC-07"]: "acks mail that finds no room on the disk";
+    StayFull = "stay-full" breaks ["TC-07"]: "goes on refusing mail when its disk has room again";
     AlterContent = "alter-content" breaks ["TC-08"]: "adds a line to the body";
     BareLfEndsData = "bare-lf-ends-data" breaks ["TC-10"]: "takes <LF>.<LF> for the end of the data";
     DeliverRefused = "deliver-refused" breaks ["TC-11"]: "delivers to recipients that it refused";

@@ -257,7 +257,8 @@ impl<'h> Case<'h> {
                 database,
             } => {
                 for fault in &mut self.faults {
-                    if fault.what.node() == Some(node) && fault.landed.is_some() {
+                    let ended = fault.landed.is_some() && !fault.what.leaves_node_running();
+                    if fault.what.node() == Some(node) && ended {
                         fault.healed.get_or_insert(at);
                     }
                 }

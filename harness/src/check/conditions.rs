@@ -348,6 +348,8 @@ fn is_fault(step: &Step) -> bool {
             | Step::Destroy { .. }
             | Step::Freeze { .. }
             | Step::Revert { .. }
+            | Step::FillDisk { .. }
+            | Step::Save { .. }
             | Step::Partition(_)
             | Step::Delay { .. }
             | Step::BlackHole { .. }

@@ -92,6 +92,8 @@ pub fn fault(what: &Fault) -> String {
         Fault::Destroy { node } => format!("{node} destroyed"),
         Fault::Freeze { node } => format!("{node} frozen"),
         Fault::Revert { node } => format!("{node} reverted"),
+        Fault::DiskFull { node } => format!("{node}'s disk full"),
+        Fault::Save { node } => format!("{node} saved and stopped"),
         Fault::Partition {
             a,
             b,

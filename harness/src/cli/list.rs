@@ -187,6 +187,16 @@ const FAULT_STEPS: &[(&str, &str)] = &[
     ("thaw", "…and goes on"),
     ("snapshot", "a node's disk is copied as it is now"),
     ("revert", "a node's disk goes back to its snapshot"),
+    ("fill-disk", "a node's disk is full: nothing grows"),
+    ("free-disk", "…and has room again"),
+    (
+        "save",
+        "a node's memory and disk are saved, and it stops; its connections are dead for the others",
+    ),
+    (
+        "resume",
+        "…and it goes on from there, with `clock = \"stale\"` by the clock of the saved moment",
+    ),
     (
         "partition",
         "nothing passes between two hosts; what was sent arrives after healing",

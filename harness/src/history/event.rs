@@ -531,6 +531,16 @@ pub enum Fault {
         /// The node.
         node: String,
     },
+    /// The node's disk has no room for anything more.
+    DiskFull {
+        /// The node.
+        node: String,
+    },
+    /// The node's memory and disk are saved, and it stops; it goes on from there when it is resumed.
+    Save {
+        /// The node.
+        node: String,
+    },
     /// Nothing goes from one host to the other (or both ways); it is sent again after healing, as TCP does.
     Partition {
         /// One side.
@@ -567,11 +577,18 @@ impl Fault {
             | Self::HostCrash { node }
             | Self::Destroy { node }
             | Self::Freeze { node }
-            | Self::Revert { node } => Some(node),
+            | Self::Revert { node }
+            | Self::DiskFull { node }
+            | Self::Save { node } => Some(node),
             Self::Partition { .. }
             | Self::BlackHole { .. }
             | Self::Delay { .. }
             | Self::Reset { .. } => None,
         }
+    }
+
+    /// The node runs on while it lasts.
+    pub fn leaves_node_running(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
     }
 }

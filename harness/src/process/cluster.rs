@@ -230,6 +230,20 @@ impl Inner {
                 node.tail.skip_to_end();
                 reverted.map_err(io_error(format!("put the disk of {name} back")))
             }),
+            Fault::DiskFull { node } => Err(ClusterError::NotApplicable {
+                fault: format!("a full disk of {node}"),
+                substrate: "process",
+                reason: "all nodes write to this machine's own file system; filling it would strike everything else on it \
+                         (substrate `sim`)"
+                    .into(),
+            }),
+            Fault::Save { node } => Err(ClusterError::NotApplicable {
+                fault: format!("a saved state of {node}"),
+                substrate: "process",
+                reason: "a process has no memory image that could be put back; it needs a virtual machine (substrate `sim` \
+                         has a model)"
+                    .into(),
+            }),
             Fault::Partition { a, b, .. } => {
                 self.check_host(a)?;
                 self.check_host(b)?;

@@ -99,6 +99,19 @@ impl ActiveFaults {
         self.heal_those(|fault| matches!(fault, Fault::Freeze { node: frozen } if frozen == node))
     }
 
+    /// Makes room on a node's disk.
+    pub(crate) fn free_disk(&self, node: &str) -> Result<(), ClusterError> {
+        self.heal_those(|fault| matches!(fault, Fault::DiskFull { node: full } if full == node))
+    }
+
+    /// Lets a saved node go on.
+    pub(crate) fn resume(&self, node: &str) -> Result<(), ClusterError> {
+        if self.is_down(node) {
+            return Ok(());
+        }
+        self.heal_those(|fault| matches!(fault, Fault::Save { node: saved } if saved == node))
+    }
+
     fn heal_those(&self, which: impl Fn(&Fault) -> bool) -> Result<(), ClusterError> {
         let those: Vec<_> = self
             .state()
@@ -122,7 +135,7 @@ impl ActiveFaults {
         self.state()
             .active
             .iter()
-            .filter(|(_, f)| f.node() == Some(node))
+            .filter(|(_, f)| f.node() == Some(node) && !f.leaves_node_running())
             .map(|(n, _)| *n)
             .collect()
     }
@@ -136,7 +149,9 @@ impl ActiveFaults {
 
     /// Its process does not run, for all that was done to it.
     pub(crate) fn is_down(&self, node: &str) -> bool {
-        self.strikes(node, |fault| !matches!(fault, Fault::Freeze { .. }))
+        self.strikes(node, |fault| {
+            !matches!(fault, Fault::Freeze { .. } | Fault::Save { .. })
+        })
     }
 
     /// Its disk is lost, and it was not started since.
@@ -153,7 +168,8 @@ impl ActiveFaults {
         self.state()
             .active
             .values()
-            .any(|fault| fault.node() == Some(node) && which(fault))
+            .filter(|fault| fault.node() == Some(node) && !fault.leaves_node_running())
+            .any(which)
     }
 
     /// How many faults there were so far, landed or not.
@@ -167,6 +183,8 @@ impl ActiveFaults {
         for fault in active.into_values() {
             let held = match &fault {
                 Fault::Freeze { .. }
+                | Fault::DiskFull { .. }
+                | Fault::Save { .. }
                 | Fault::Partition { .. }
                 | Fault::BlackHole { .. }
                 | Fault::Delay { .. } => true,

@@ -34,7 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{fault::ActiveFaults, mail::Mail};
 use crate::{
     history::{Event, HISTORY_VERSION, Phase, Recorder},
-    scenario::{Database, Plan, SinkBehaviour},
+    scenario::{Database, Plan, ResumedClock, SinkBehaviour},
     substrate::{ClusterError, SharedCluster},
     tap::Board,
     workload::{ContentError, sink::Sink},
@@ -338,7 +338,10 @@ impl Run {
     async fn heal_all(&self) -> Result<(), RunError> {
         self.faults.heal_network(None, None)?;
         for node in &self.plan.scenario.cluster.nodes {
+            self.faults.free_disk(node)?;
             self.faults.thaw(node)?;
+            self.faults.resume(node)?;
+            self.cluster.set_clock(node, ResumedClock::Corrected)?;
             if !self.is_live(node) && !self.faults.is_destroyed(node) {
                 self.start_again(node, Database::Same).await?;
             }

@@ -109,6 +109,13 @@ impl Run {
                     .heal_network(a.as_deref(), b.as_deref())
                     .map_err(RunError::from),
             ),
+            Step::FreeDisk { node } => Some(self.faults.free_disk(node).map_err(RunError::from)),
+            Step::Resume { node, clock } => Some(
+                self.cluster
+                    .set_clock(node, *clock)
+                    .and_then(|()| self.faults.resume(node))
+                    .map_err(RunError::from),
+            ),
             Step::Snapshot { node } => Some(self.cluster.snapshot(node).map_err(RunError::from)),
             Step::Sink {
                 sink,
@@ -186,6 +193,8 @@ fn fault(step: &Step) -> Option<Fault> {
         Step::Destroy { node } => Fault::Destroy { node },
         Step::Freeze { node } => Fault::Freeze { node },
         Step::Revert { node } => Fault::Revert { node },
+        Step::FillDisk { node } => Fault::DiskFull { node },
+        Step::Save { node } => Fault::Save { node },
         Step::Partition(Partition { a, b, one_way }) => Fault::Partition { a, b, one_way },
         Step::Delay { link, latency } => {
             let latency_us = u64::try_from(latency.0.as_micros()).unwrap_or(u64::MAX);

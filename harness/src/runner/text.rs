@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     history::Outcome,
     scenario::{
-        CrashKind, Cut, Database, Partition, Resend, Setting, SinkBehaviour, Step, Submit,
-        Transfer, Via,
+        CrashKind, Cut, Database, Partition, Resend, ResumedClock, Setting, SinkBehaviour, Step,
+        Submit, Transfer, Via,
     },
 };
 
@@ -55,6 +55,17 @@ pub(crate) fn text(step: &Step) -> String {
         Step::Thaw { node } => format!("thaw {node}"),
         Step::Snapshot { node } => format!("take a snapshot of {node}"),
         Step::Revert { node } => format!("revert {node} to its snapshot"),
+        Step::FillDisk { node } => format!("fill the disk of {node}"),
+        Step::FreeDisk { node } => format!("make room on the disk of {node}"),
+        Step::Save { node } => format!("save the state of {node}, and stop it"),
+        Step::Resume {
+            node,
+            clock: ResumedClock::Corrected,
+        } => format!("resume {node}"),
+        Step::Resume {
+            node,
+            clock: ResumedClock::Stale,
+        } => format!("resume {node}, its clock as it was saved"),
         Step::Partition(Partition {
             a,
             b,

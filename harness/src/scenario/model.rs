@@ -177,6 +177,29 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// The node's disk is full from now on: what is there stays, and can be overwritten, but nothing grows.
+    FillDisk {
+        /// The node.
+        node: String,
+    },
+    /// …and has room again.
+    FreeDisk {
+        /// The node.
+        node: String,
+    },
+    /// The node's memory and disk are saved, and it stops: its connections are dead for the others.
+    Save {
+        /// The node.
+        node: String,
+    },
+    /// A saved node goes on from exactly where it was saved.
+    Resume {
+        /// The node.
+        node: String,
+        /// Its wall clock.
+        #[serde(default)]
+        clock: ResumedClock,
+    },
     /// Nothing passes between two hosts.
     Partition(Partition),
     /// Octets on a link arrive later.
@@ -451,6 +474,17 @@ pub enum Database {
     Same,
     /// A new one; the mailboxes stay.
     New,
+}
+
+/// The wall clock of a node that goes on from a saved state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResumedClock {
+    /// It is set right at once.
+    #[default]
+    Corrected,
+    /// It goes on from the saved moment, until a `resume` with `corrected`, or the end of the steps.
+    Stale,
 }
 
 /// A partition step.

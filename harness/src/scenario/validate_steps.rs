@@ -42,6 +42,10 @@ pub(crate) const fn key(step: &Step) -> &'static str {
         Step::Thaw { .. } => "thaw",
         Step::Snapshot { .. } => "snapshot",
         Step::Revert { .. } => "revert",
+        Step::FillDisk { .. } => "fill-disk",
+        Step::FreeDisk { .. } => "free-disk",
+        Step::Save { .. } => "save",
+        Step::Resume { .. } => "resume",
         Step::Partition(_) => "partition",
         Step::Delay { .. } => "delay",
         Step::BlackHole { .. } => "black-hole",
@@ -66,6 +70,10 @@ const fn may_be_triggered(step: &Step) -> bool {
             | Step::Freeze { .. }
             | Step::Thaw { .. }
             | Step::Revert { .. }
+            | Step::FillDisk { .. }
+            | Step::FreeDisk { .. }
+            | Step::Save { .. }
+            | Step::Resume { .. }
             | Step::Partition(_)
             | Step::Delay { .. }
             | Step::BlackHole { .. }
@@ -90,6 +98,10 @@ impl Check<'_> {
             | Step::Destroy { node }
             | Step::Freeze { node }
             | Step::Thaw { node }
+            | Step::FillDisk { node }
+            | Step::FreeDisk { node }
+            | Step::Save { node }
+            | Step::Resume { node, .. }
             | Step::Snapshot { node } => self.node(node, &at.key("node").span),
             Step::Revert { node } => {
                 self.node(node, &at.key("node").span);

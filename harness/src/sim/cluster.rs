@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     history::{Fault, MailboxMessage, NodeView},
-    scenario::{Database, Plan},
+    scenario::{Database, Plan, ResumedClock},
     substrate::{Cluster, ClusterError, Mailboxes, NodePlace, node_config, settings_config},
     tap::Board,
     workload::inspect,
@@ -61,6 +61,8 @@ struct Slot {
 struct State {
     incarnations: u32,
     snapshot: Option<SimSnapshot>,
+    /// When the node was saved, milliseconds since the Unix epoch by a clock that is right.
+    saved_ms: Option<u64>,
     running: Option<Running>,
 }
 
@@ -164,6 +166,14 @@ impl SimCluster {
         let _remains = slot.end();
         self.world.network.host_crash(node);
         Ok(&slot.machine.disk)
+    }
+
+    /// The node stops where it stands, and its host is gone for the others: nobody closes its connections.
+    fn save(&self, node: &str) -> Result<(), ClusterError> {
+        self.gate(node)?.freeze();
+        lock(&self.slot(node)?.state).saved_ms = Some(self.world.now_ms());
+        self.world.network.host_saved(node);
+        Ok(())
     }
 
     /// A link whose server is of this cluster. Clients need no leave to be.
@@ -312,6 +322,8 @@ impl Cluster for SimCluster {
             Fault::HostCrash { node } => self.host_crash(node)?,
             Fault::Destroy { node } => self.cut_power(node)?.wipe(),
             Fault::Freeze { node } => self.gate(node)?.freeze(),
+            Fault::DiskFull { node } => self.slot(node)?.machine.disk.set_full(true),
+            Fault::Save { node } => self.save(node)?,
             Fault::Revert { node } => {
                 let kept = lock(&self.slot(node)?.state).snapshot.clone();
                 let snapshot = kept.ok_or_else(|| {
@@ -336,6 +348,12 @@ impl Cluster for SimCluster {
         let network = &self.world.network;
         match fault {
             Fault::Freeze { node } => self.gate(node)?.thaw(),
+            Fault::DiskFull { node } => self.slot(node)?.machine.disk.set_full(false),
+            Fault::Save { node } => {
+                let gate = self.gate(node)?;
+                network.host_up(node);
+                gate.thaw();
+            }
             Fault::Partition { a, b, one_way } => network.heal_partition(a, b, *one_way),
             Fault::BlackHole { link } => network.heal_black_hole(link),
             Fault::Delay { link, .. } => network.delay(link, Duration::ZERO),
@@ -350,6 +368,18 @@ impl Cluster for SimCluster {
             }
         }
         Ok(())
+    }
+
+    fn set_clock(&self, node: &str, clock: ResumedClock) -> Result<(), ClusterError> {
+        let slot = self.slot(node)?;
+        let saved = lock(&slot.state).saved_ms;
+        let offset = match (clock, saved) {
+            (ResumedClock::Stale, Some(saved)) => {
+                i64::try_from(self.world.now_ms().saturating_sub(saved)).unwrap_or(i64::MAX)
+            }
+            _ => 0,
+        };
+        self.set_clock_offset(node, -offset)
     }
 
     fn snapshot(&self, node: &str) -> Result<(), ClusterError> {

@@ -46,6 +46,8 @@ struct Platter {
     /// Handles of earlier generations are dead.
     generation: u64,
     files: BTreeMap<String, FileState>,
+    /// No block is free.
+    full: bool,
 }
 
 #[derive(Clone, Default)]
@@ -139,6 +141,12 @@ impl SimDisk {
         self.revert(&SimSnapshot::default());
     }
 
+    /// Whether the disk is full from now on: what has blocks can be overwritten, nothing gets a new one. It stays so
+    /// whatever happens to the files.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
     /// Names of the files, and their lengths in octets as a running process sees them.
     pub fn files(&self) -> BTreeMap<String, u64> {
         let platter = self.lock();
@@ -158,16 +166,17 @@ impl SimDisk {
 impl SimFile {
     fn with<T>(
         &self,
-        act: impl FnOnce(&mut FileState) -> Result<T, io::Error>,
+        act: impl FnOnce(&mut FileState, bool) -> Result<T, io::Error>,
     ) -> Result<T, io::Error> {
         let mut platter = self.disk.lock();
+        let full = platter.full;
         if platter.generation != self.generation {
             return Err(io::Error::other(
                 "the process that opened this file is gone",
             ));
         }
         match platter.files.get_mut(&self.name) {
-            Some(file) => act(file),
+            Some(file) => act(file, full),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -175,26 +184,29 @@ impl SimFile {
 
 impl StorageBackend for SimFile {
     fn len(&self) -> Result<u64, io::Error> {
-        self.with(|file| Ok(file.current.len))
+        self.with(|file, _| Ok(file.current.len))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.with(|file| file.current.read(offset, out))
+        self.with(|file, _| file.current.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.with(|file| file.set_len(len))
+        self.with(|file, full| match full && len > file.current.len {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => file.set_len(len),
+        })
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.with(|file| {
+        self.with(|file, _| {
             file.sync();
             Ok(())
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.with(|file| file.write(offset, data))
+        self.with(|file, full| file.write(offset, data, full))
     }
 }
 
@@ -229,10 +241,14 @@ impl Image {
 }
 
 impl FileState {
-    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+    /// On a full disk the pages before the first that needs a new block are written all the same.
+    fn write(&mut self, offset: u64, data: &[u8], full: bool) -> Result<(), io::Error> {
         let end = end_of(offset, data.len())?;
         let mut done = 0;
         for (number, within) in pieces(offset, data.len()) {
+            if full && self.current.page(number).is_none() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let piece = &data[done..done + within.len()];
             done += within.len();
             self.page_mut(number)[within].copy_from_slice(piece);

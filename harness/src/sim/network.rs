@@ -226,6 +226,22 @@ impl SimNetwork {
         });
     }
 
+    /// The host is saved and stopped: its connections are dead for the others, as after a power loss, and nobody tells
+    /// them. It still has its ports when it is up again; its own ends of the connections stay silent.
+    pub fn host_saved(&self, host: &str) {
+        self.with(|state| {
+            state.host(host).down = true;
+            let now = Instant::now();
+            for connection in state.connections.values_mut() {
+                for side in [Side::Client, Side::Server] {
+                    if connection.is_at(side, host) {
+                        connection.host_gone(side, now);
+                    }
+                }
+            }
+        });
+    }
+
     /// The host has power again: what peers have sent, or will send, on old connections is answered by a reset.
     pub fn host_up(&self, host: &str) {
         self.with(|state| {

@@ -14,7 +14,7 @@ use reference_node::env::{BoxFuture, BoxStream, Listener};
 
 use crate::{
     history::{Fault, MailboxMessage, NodeView},
-    scenario::Database,
+    scenario::{Database, ResumedClock},
 };
 
 /// Why something could not be done to a cluster.
@@ -64,6 +64,11 @@ pub trait Cluster: Send + Sync {
     fn inject(&self, fault: &Fault) -> Result<(), ClusterError>;
     /// Takes a fault back: heals a partition, delay or black hole, thaws a node. Crashes are healed by `start`.
     fn heal(&self, fault: &Fault) -> Result<(), ClusterError>;
+    /// How a node's wall clock goes on: set right, or from where it stood when the node was saved. Not an error where
+    /// nothing was saved.
+    fn set_clock(&self, _node: &str, _clock: ResumedClock) -> Result<(), ClusterError> {
+        Ok(())
+    }
     /// Keeps a copy of the node's disk, as a [`Fault::Revert`] will need it.
     fn snapshot(&self, node: &str) -> Result<(), ClusterError>;
     /// What the node says of its queues; `None` when it does not answer.

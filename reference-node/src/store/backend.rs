@@ -73,6 +73,9 @@ impl DatabaseFile {
 
     /// A write found room.
     pub(super) fn written(&self) {
+        if active(self.sabotage, Sabotage::StayFull) {
+            return;
+        }
         self.full.store(false, Ordering::SeqCst);
     }
 

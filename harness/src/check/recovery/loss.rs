@@ -19,7 +19,8 @@ pub(super) fn nothing_lost(case: &Case<'_>) -> Verdict {
     let struck = case
         .faults
         .iter()
-        .filter(|f| f.landed.is_some() && f.what.node().is_some())
+        .filter(|f| f.what.node().is_some() && !f.what.leaves_node_running())
+        .filter(|f| f.landed.is_some())
         .count();
     let mut unknown = None;
     for entry in ledger.entries.values() {

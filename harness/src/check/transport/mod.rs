@@ -8,6 +8,7 @@ mod bounds;
 mod content;
 mod crash;
 mod next_hop;
+mod room;
 
 /// The family's checkers.
 pub(super) const CHECKERS: Family = &[
@@ -17,6 +18,7 @@ pub(super) const CHECKERS: Family = &[
     ("TC-04", bounds::tc_04),
     ("TC-05", next_hop::tc_05),
     ("TC-06", next_hop::tc_06),
+    ("TC-07", room::tc_07),
     ("TC-08", content::tc_08),
     ("TC-10", content::tc_10),
     ("TC-11", bounds::tc_11),
@@ -30,3 +32,5 @@ mod content_tests;
 mod crash_tests;
 #[cfg(test)]
 mod next_hop_tests;
+#[cfg(test)]
+mod room_tests;
