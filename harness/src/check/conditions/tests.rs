@@ -49,6 +49,22 @@ fn a_session_that_served_other_messages_well_hinders_nothing() {
 }
 
 #[test]
+fn a_try_that_may_have_timed_out_unseen_hinders_on_real_sockets_only() {
+    let answered_after = |waited: &str, substrate| {
+        let mut story = Story::new();
+        (story.substrate, story.time_scale) = (substrate, 600);
+        story.submit(1, "n1").end_of_data(1).copy_sent(1, "n1>n2");
+        story.after(waited).ack(1);
+        story.copy_answered(1, "n1>n2", 250);
+        hindered(&story)
+    };
+    // ShadowCopyTimeout is 1 min, 100 ms at this scale.
+    assert!(answered_after("110ms", "process").is_some());
+    assert_eq!(answered_after("40ms", "process"), None);
+    assert_eq!(answered_after("2m", "sim"), None);
+}
+
+#[test]
 fn heartbeats_are_no_tries_for_a_copy() {
     let mut story = Story::new();
     story
