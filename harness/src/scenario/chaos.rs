@@ -189,9 +189,10 @@ impl<'a> Draw<'a> {
                 )
             }
             "new-database" => {
+                // Every substrate can end a process; whose host it takes along is drawn as `host-crash`.
                 let fault = Step::Crash {
                     node: node.clone(),
-                    kind: CrashKind::Host,
+                    kind: CrashKind::Process,
                 };
                 strike(fault, start(node, Database::New))
             }
