@@ -34,7 +34,7 @@ mod execute;
 mod fold;
 mod summary;
 
-pub use execute::{Settings, open};
+pub use execute::{Settings, open, simulate};
 pub use fold::fold;
 pub use summary::{counts, failure, simulated_ms};
 

@@ -7,6 +7,7 @@ pub mod campaign;
 pub mod check;
 pub mod cli;
 pub mod error;
+pub mod explore;
 pub mod history;
 pub mod process;
 pub mod run_directory;

@@ -366,7 +366,11 @@ async fn attempt(
             Err(_) => Attempt::NotMade,
         }
     };
-    match tokio::time::timeout(limit, work).await {
+    let tried = tokio::time::timeout(limit, work).await;
+    if tried.is_err() {
+        node.env.timer("copy-over");
+    }
+    match tried {
         Ok(attempt) => attempt,
         Err(_) if sent.load(Ordering::SeqCst) == 1 => Attempt::Unconfirmed, // TO-01
         Err(_) => Attempt::NotMade,

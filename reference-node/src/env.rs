@@ -61,6 +61,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The node's timers, as [`Environment::timer`] names them, each with what it is for.
+pub const TIMERS: &[(&str, &str)] = &[
+    ("heartbeat", "ShadowHeartbeatFrequency is over: a primary server is asked"),
+    ("heartbeat-over", "a heartbeat is given up"),
+    ("promotion", "ShadowResubmitTimeSpan is over: shadow messages are promoted"),
+    ("retry", "a delivery is tried again"),
+    ("copy-over", "ShadowCopyTimeout: a session to a shadow server is given up"),
+    ("copies-idle", "an idle session to a shadow server is closed"),
+    ("inactivity", "ConnectionInactivityTimeout: an inbound session is closed"),
+    ("connection", "ConnectionTimeout: an inbound session is closed"),
+    ("upkeep", "something may have expired"),
+];
+
 /// Everything a node takes from the world. One value per node and incarnation.
 pub trait Environment: Send + Sync + 'static {
     /// The node's wall clock.
@@ -79,4 +92,6 @@ pub trait Environment: Send + Sync + 'static {
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
     /// Takes one line (a JSON object, no newline) of the message tracking log.
     fn track(&self, line: &str);
+    /// One of [`TIMERS`] has fired, and what it is for is about to be done. A simulator may end the node here.
+    fn timer(&self, _name: &'static str) {}
 }

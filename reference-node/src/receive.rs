@@ -174,6 +174,7 @@ impl Connection {
         let copies_idle = self.copied + self.node.config.send.inactivity_timeout;
         if copies_idle < until && self.copies.is_some() {
             let Ok(read) = timeout_at(copies_idle, self.stream.read_buf(buffer)).await else {
+                self.node.env.timer("copies-idle");
                 if let Some(copies) = self.copies.take() {
                     copies.quit().await;
                 }
@@ -183,8 +184,14 @@ impl Connection {
         }
         match timeout_at(until, self.stream.read_buf(buffer)).await {
             Ok(read) => self.received(read, buffer),
-            Err(_) if until == idle => self.time_out("idle for too long"), // TO-06
-            Err(_) => self.time_out("session lasted too long"),            // TO-07
+            Err(_) if until == idle => {
+                self.node.env.timer("inactivity");
+                self.time_out("idle for too long"); // TO-06
+            }
+            Err(_) => {
+                self.node.env.timer("connection");
+                self.time_out("session lasted too long"); // TO-07
+            }
         }
     }
 
@@ -262,7 +269,10 @@ impl Connection {
             }
             // Nobody knows whether the message is kept (TC-11).
             Ok(Ok((None, _)) | Err(_)) => self.session.break_off(),
-            Err(_) => self.time_out("session lasted too long"),
+            Err(_) => {
+                self.node.env.timer("connection");
+                self.time_out("session lasted too long");
+            }
         }
         self.active = Instant::now();
     }

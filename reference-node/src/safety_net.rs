@@ -150,7 +150,7 @@ pub(crate) async fn upkeep(node: Arc<Node>) {
         tokio::select! {
             biased;
             () = node.wake_upkeep.notified() => {}
-            () = tokio::time::sleep(sleep) => {}
+            () = tokio::time::sleep(sleep) => node.env.timer("upkeep"),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     process::{self, NodeCommand, ProcessCluster, ProcessOptions},
     runner::{self, Options, RunError},
     sim::{SimCluster, run_in_sim},
-    tap::Board,
+    tap::{Board, Call},
 };
 
 /// How runs are executed.
@@ -85,43 +85,61 @@ impl Executor for Sim {
         place: Option<&RunPlace>,
         cancel: &CancellationToken,
     ) -> Result<History, ExecuteError> {
-        let sabotage = job.sabotage.map(|s| s.name());
-        let options = Options {
-            cancel: cancel.clone(),
-            sabotage: sabotage.map(String::from),
-            substrate: self.substrate().into(),
-            time_scale: 1,
-        };
-        let run = async {
-            let recorder = Arc::new(recorder(place)?);
-            let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
-            let cluster = SimCluster::new(&job.plan, board.clone(), sabotage);
-            let end = runner::execute(
-                &job.plan,
-                cluster.clone(),
-                board,
-                recorder.clone(),
-                &options,
-            )
-            .await;
-            if let Some(place) = place {
-                for node in &job.plan.scenario.cluster.nodes {
-                    let tracking = cluster.tracking_log(node);
-                    let directory = place.nodes.join(node);
-                    keep_node(&directory, cluster.config_text(node), &tracking).map_err(|e| {
-                        ExecuteError::Failed(format!("{}: {e}", directory.display()))
-                    })?;
-                }
-            }
-            conclude(end, &recorder)
-        };
-        run_in_sim(run)
-            .map_err(|e| ExecuteError::Failed(format!("no runtime for the simulator: {e}")))?
+        simulate(job, place, cancel, false).map(|(history, _)| history)
     }
 
     fn judge(&self, history: &History) -> Vec<Verdict> {
         check::judge(&history.records)
     }
+}
+
+/// Runs a job in the simulator. When it `observes`, the history has what happens within the nodes too, and the calls that
+/// brought its events come with it.
+///
+/// # Errors
+/// As [`Executor::execute`].
+pub fn simulate(
+    job: &Job,
+    place: Option<&RunPlace>,
+    cancel: &CancellationToken,
+    observes: bool,
+) -> Result<(History, Vec<Call>), ExecuteError> {
+    let sabotage = job.sabotage.map(|s| s.name());
+    let options = Options {
+        cancel: cancel.clone(),
+        sabotage: sabotage.map(String::from),
+        substrate: "sim".into(),
+        time_scale: 1,
+    };
+    let run = async {
+        let recorder = Arc::new(recorder(place)?);
+        let board = if observes {
+            Board::observing(recorder.clone(), &job.plan.scenario.fault)
+        } else {
+            Board::new(recorder.clone(), &job.plan.scenario.fault)
+        };
+        let board = board.map_err(failed)?;
+        let cluster = SimCluster::new(&job.plan, board.clone(), sabotage);
+        let end = runner::execute(
+            &job.plan,
+            cluster.clone(),
+            board.clone(),
+            recorder.clone(),
+            &options,
+        )
+        .await;
+        if let Some(place) = place {
+            for node in &job.plan.scenario.cluster.nodes {
+                let tracking = cluster.tracking_log(node);
+                let directory = place.nodes.join(node);
+                keep_node(&directory, cluster.config_text(node), &tracking)
+                    .map_err(|e| ExecuteError::Failed(format!("{}: {e}", directory.display())))?;
+            }
+        }
+        Ok((conclude(end, &recorder)?, board.calls()))
+    };
+    run_in_sim(run)
+        .map_err(|e| ExecuteError::Failed(format!("no runtime for the simulator: {e}")))?
 }
 
 /// Runs with real processes, each run on its own thread and runtime.

@@ -42,15 +42,29 @@ pub fn judge(history: &[Record]) -> Vec<Verdict> {
     let Some(case) = Case::new(history) else {
         return Vec::new();
     };
+    let named = case.plan.scenario.guarantees.iter().map(String::as_str);
+    judged(&case, named)
+}
+
+/// Judges a history by every checker that there is, whatever its plan names, in the order of their IDs. A guarantee that
+/// the run does not put to the test is `inconclusive` or `outside`. Empty when the records hold no plan.
+pub fn judge_all(history: &[Record]) -> Vec<Verdict> {
+    let Some(case) = Case::new(history) else {
+        return Vec::new();
+    };
+    judged(&case, registry::ids().into_iter())
+}
+
+fn judged<'a>(case: &Case<'_>, ids: impl Iterator<Item = &'a str>) -> Vec<Verdict> {
     let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
-    for id in &case.plan.scenario.guarantees {
+    for id in ids {
         let verdict = match registry::checker(id) {
-            Some(checker) => checker(&case),
+            Some(checker) => checker(case),
             None => evidence::inconclusive(id, "there is no checker for this guarantee"),
         };
-        verdicts.insert(id.clone(), verdict);
+        verdicts.insert(id.to_owned(), verdict);
     }
-    for verdict in ledger::always(&case) {
+    for verdict in ledger::always(case) {
         let judged = verdicts
             .entry(verdict.guarantee.clone())
             .or_insert_with(|| verdict.clone());

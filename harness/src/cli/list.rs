@@ -217,6 +217,11 @@ fn faults() -> Listing {
             .map(|(name, meaning)| json!({ "kind": kind, "name": name, "description": meaning }))
             .collect()
     };
+    let local = tap::local_event_names();
+    let local: Vec<(&str, &str)> = local
+        .iter()
+        .map(|(name, meaning)| (name.as_str(), meaning.as_str()))
+        .collect();
     let sections = [
         (
             "Faults of `[[step]]`; all but snapshot and sink also of `[[fault]]`",
@@ -226,6 +231,10 @@ fn faults() -> Listing {
         (
             "Events of `[[fault]] when = \"LINK EVENT\"`",
             rows("event", tap::event_names()),
+        ),
+        (
+            "Events of `[[fault]] when = \"NODE EVENT\"`, on `sim`",
+            rows("local-event", &local),
         ),
     ];
     let (mut all, mut text) = (Vec::new(), String::new());

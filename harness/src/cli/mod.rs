@@ -11,6 +11,7 @@ use crate::error::{ExitCode, Failure};
 
 mod check;
 mod doctor;
+mod explore;
 mod interrupt;
 mod list;
 mod node;
@@ -53,6 +54,8 @@ struct Cli {
 enum Command {
     /// Run suites or scenario files, print the verdicts, write a run directory
     Run(Box<run::RunArgs>),
+    /// Run one scenario with every fault at every point of its run
+    Explore(Box<explore::ExploreArgs>),
     /// Show what there is: suites, scenarios, guarantees, faults, sabotages, targets
     List(list::ListArgs),
     /// Judge a recorded history again, with the checkers of today
@@ -94,6 +97,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = output::command_line(&args);
     let done = match cli.command {
         Command::Run(args) => run::run(&args, &line),
+        Command::Explore(args) => explore::run(&args, &line),
         Command::List(args) => list::run(&args),
         Command::Check(args) => check::run(&args, &line),
         Command::Replay(args) => replay::run(&args, &line),

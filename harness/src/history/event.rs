@@ -127,6 +127,18 @@ pub enum Event {
         wire: Wire,
     },
 
+    /// Something happened within a node that no tap sees. Recorded only when a run is asked for it (`gauntlet explore`
+    /// asks), or when a trigger means it.
+    Local {
+        /// The node.
+        node: String,
+        /// What.
+        what: Local,
+        /// The file that was synced, or the timer that fired.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+
     /// A sink took responsibility for a message (it answered 2xx, or dropped the connection after the dot).
     Delivered(Delivery),
     /// What a mailbox shows, read from the node that holds it. Records of one view replace the earlier ones.
@@ -390,6 +402,18 @@ pub enum Wire {
         /// It was a reset.
         reset: bool,
     },
+}
+
+/// What happens within a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Local {
+    /// A commit of one of its databases begins.
+    Commit,
+    /// A file of its disk is synced.
+    Sync,
+    /// One of its timers has fired.
+    Timer,
 }
 
 /// What a mail transaction on a link is for.

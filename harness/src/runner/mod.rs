@@ -17,6 +17,8 @@ mod steps;
 mod tests;
 mod text;
 
+pub(crate) use self::text::text;
+
 use std::{
     collections::BTreeMap,
     future::Future,

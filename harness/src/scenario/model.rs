@@ -522,7 +522,8 @@ pub enum SinkBehaviour {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Trigger {
-    /// `LINK EVENT`, e.g. `n1>n2 copy acked`; see `gauntlet list faults` for the events. `*` stands for any host.
+    /// `LINK EVENT`, e.g. `n1>n2 copy acked`, or on `sim` `NODE EVENT`, e.g. `n1 disk sync`; see `gauntlet list faults` for
+    /// the events. `*` stands for any host.
     pub when: String,
     /// The n-th such event, from 1.
     #[serde(default = "one")]

@@ -294,11 +294,19 @@ impl Check<'_> {
 
     fn trigger(&mut self, trigger: &Trigger, place: &Place<'_>, snapshots: &[&str]) {
         let when = place.key("when");
-        if let Err(error) = When::parse(&trigger.when) {
-            let message = format!("`{}` is no event on a link", trigger.when);
-            self.problem(&when.span, message, "not understood", Some(error.reason));
-        } else if let Some((link, _)) = trigger.when.split_once(' ') {
-            self.link(link, &when.span, true);
+        match When::parse(&trigger.when) {
+            Err(error) => {
+                let message = format!("`{}` is no event on a link or within a node", trigger.when);
+                self.problem(&when.span, message, "not understood", Some(error.reason));
+            }
+            Ok(parsed) => match parsed.node() {
+                Some(node) => self.local_trigger(node, &when.span),
+                None => {
+                    if let Some((link, _)) = trigger.when.trim().split_once(char::is_whitespace) {
+                        self.link(link, &when.span, true);
+                    }
+                }
+            },
         }
         if trigger.nth == 0 {
             self.problem(&place.key("nth").span, "`nth` is 0", "the first is 1", None);
@@ -341,6 +349,21 @@ impl Check<'_> {
             );
             let message = format!("no steps {first} to {last}");
             self.problem(&place.key("during").span, message, "not there", Some(help));
+        }
+    }
+
+    /// A trigger on what happens within a node, which only the simulator sees.
+    fn local_trigger(&mut self, node: &str, span: &Range<usize>) {
+        if !node.ends_with('*') && !self.is_node(node) {
+            let nodes = self.scenario.cluster.nodes.iter().map(String::as_str);
+            let help = spelling::help(node, nodes);
+            let message = format!("the cluster has no node `{node}`");
+            self.problem(span, message, "no such node", help);
+        }
+        if self.scenario.on.iter().any(|on| on != "sim") {
+            let help = "write `on = [\"sim\"]`, or hang the fault on an event of a link".to_owned();
+            let message = "disks and timers of nodes are seen on `sim` only";
+            self.problem(span, message, "not seen elsewhere", Some(help));
         }
     }
 

@@ -25,11 +25,14 @@ use tokio::{
 };
 
 use super::{
-    SimDisk, SimListener, SimNetwork, SimStream,
+    SimDisk, SimFile, SimListener, SimNetwork, SimStream,
     gate::{Gate, Phase},
     random,
 };
-use crate::history::{Event, Recorder};
+use crate::{
+    history::{Event, Local, Recorder},
+    tap::{Board, Fired},
+};
 
 /// 2026-01-01T00:00:00Z, when every simulated run begins; milliseconds since the Unix epoch.
 pub const RUN_BEGINS_MS: u64 = 1_767_225_600_000;
@@ -117,6 +120,14 @@ impl SimEnvironment {
         &self.gate
     }
 
+    fn seen(&self) -> Seen {
+        Seen {
+            host: self.machine.host.clone(),
+            board: self.world.network.board.clone(),
+            gate: self.gate.clone(),
+        }
+    }
+
     fn is_dead(&self) -> bool {
         self.gate.phase() == Phase::Dead
     }
@@ -171,17 +182,25 @@ impl Environment for SimEnvironment {
         if self.is_dead() {
             return Err(io::Error::other("the node has crashed"));
         }
-        Ok(Box::new(self.machine.disk.open(file)))
+        Ok(Box::new(SeenFile {
+            inner: self.machine.disk.open(file),
+            name: file.to_owned(),
+            seen: self.seen(),
+        }))
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let latency = self.draw(|draw| draw.disk.random_range(DISK_LATENCY_US));
         let half = Duration::from_micros(latency / 2);
         let gate = self.gate.clone();
+        let seen = self.seen();
         Box::pin(async move {
             tokio::time::sleep(half).await;
             gate.pass().await;
+            let mut fired = seen.happened(Local::Commit, None);
+            fired.before();
             work();
+            fired.after();
             tokio::time::sleep(half).await;
             gate.pass().await;
         })
@@ -203,6 +222,67 @@ impl Environment for SimEnvironment {
             node: self.machine.host.clone(),
             entry,
         });
+    }
+
+    fn timer(&self, name: &'static str) {
+        self.seen().happened(Local::Timer, Some(name)).after();
+    }
+}
+
+/// Where what happens within an incarnation is told.
+#[derive(Clone)]
+struct Seen {
+    host: String,
+    board: Arc<Board>,
+    gate: Arc<Gate>,
+}
+
+impl Seen {
+    /// Of a dead incarnation nothing happens any more.
+    fn happened(&self, what: Local, name: Option<&str>) -> Fired {
+        if self.gate.phase() == Phase::Dead {
+            return Fired::default();
+        }
+        self.board.local(&self.host, what, name)
+    }
+}
+
+/// A file whose syncs are told. No lock of the disk is held while a trigger strikes: it may end the node here.
+struct SeenFile {
+    inner: SimFile,
+    name: String,
+    seen: Seen,
+}
+
+impl StorageBackend for SeenFile {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        let mut fired = self.seen.happened(Local::Sync, Some(&self.name));
+        fired.before();
+        let synced = self.inner.sync_data();
+        fired.after();
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.inner.write(offset, data)
+    }
+}
+
+impl fmt::Debug for SeenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
     }
 }
 

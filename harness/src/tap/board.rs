@@ -15,7 +15,7 @@ use std::{
 
 use super::{Direction, Observer, TriggerError, When};
 use crate::{
-    history::{Event, Recorder, Wire},
+    history::{Event, Local, Recorder, Wire},
     scenario::{Span, Step, Trigger},
 };
 
@@ -48,6 +48,25 @@ struct Shared {
     injector: Mutex<Option<Injector>>,
     /// The step that is being done; [`NO_STEP`] outside the load phase.
     step: AtomicU32,
+    /// What `explore` wants to know of a run; `None` otherwise.
+    observed: Option<Mutex<Observed>>,
+}
+
+/// Events that were seen by one call: all of them pass, or happen, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The number of its first record.
+    pub first: u64,
+    /// …and of its last.
+    pub last: u64,
+    /// So many times octets without an event had passed on all links before it.
+    pub silent: u32,
+}
+
+#[derive(Default)]
+struct Observed {
+    calls: Vec<Call>,
+    silent: u32,
 }
 
 const NO_STEP: u32 = u32::MAX;
@@ -91,12 +110,29 @@ pub struct Fired {
 impl Board {
     /// A board with these triggers. Fails at the first `when` that cannot be understood.
     pub fn new(recorder: Arc<Recorder>, triggers: &[Trigger]) -> Result<Arc<Self>, TriggerError> {
+        Self::with(recorder, triggers, None)
+    }
+
+    /// The same, of a run whose history has every local event of its nodes too, and which keeps its [`Call`]s.
+    pub fn observing(
+        recorder: Arc<Recorder>,
+        triggers: &[Trigger],
+    ) -> Result<Arc<Self>, TriggerError> {
+        Self::with(recorder, triggers, Some(Mutex::default()))
+    }
+
+    fn with(
+        recorder: Arc<Recorder>,
+        triggers: &[Trigger],
+        observed: Option<Mutex<Observed>>,
+    ) -> Result<Arc<Self>, TriggerError> {
         let triggers = triggers.iter().map(Armed::new).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {
             recorder,
             triggers,
             injector: Mutex::new(None),
             step: AtomicU32::new(NO_STEP),
+            observed,
         });
         Ok(Arc::new(Self {
             shared,
@@ -141,6 +177,29 @@ impl Board {
             .iter()
             .filter_map(Armed::unfired)
             .collect()
+    }
+
+    /// Something happens within a node. It is recorded when this board observes, or when a trigger means it.
+    pub fn local(&self, node: &str, what: Local, name: Option<&str>) -> Fired {
+        let meant = self.shared.meant(|when| when.is_local(node, what, name));
+        if meant.is_empty() && self.shared.observed.is_none() {
+            return Fired::default();
+        }
+        let seq = self.shared.recorder.record(Event::Local {
+            node: node.into(),
+            what,
+            name: name.map(str::to_owned),
+        });
+        self.shared.called(seq, seq);
+        let mut fired = Fired::default();
+        self.shared.fire(meant, &mut fired);
+        fired
+    }
+
+    /// The calls so far, in order; none unless this board observes.
+    pub fn calls(&self) -> Vec<Call> {
+        let observed = self.shared.observed.as_ref();
+        observed.map_or_else(Vec::new, |observed| lock(observed).calls.clone())
     }
 
     /// The recorder of the run.
@@ -188,55 +247,84 @@ impl Shared {
     /// Records what happened on a link, then says what it fires.
     fn happened(&self, link: &Link, connection: u32, events: Vec<Wire>) -> Fired {
         let mut fired = Fired::default();
+        let mut seen: Option<(u64, u64)> = None;
         for wire in events {
-            let meant: Vec<&Armed> = self
-                .triggers
-                .iter()
-                .filter(|armed| {
-                    armed.listens(self.step.load(Ordering::Relaxed))
-                        && armed.when.is_link(&link.from, &link.to)
-                        && armed.when.is_event(&wire)
-                })
-                .collect();
-            self.recorder.record(Event::Wire {
+            let meant =
+                self.meant(|when| when.is_link(&link.from, &link.to) && when.is_event(&wire));
+            let seq = self.recorder.record(Event::Wire {
                 link: link.name.clone(),
                 connection,
                 wire,
             });
-            if meant.is_empty() {
-                continue;
-            }
-            if fired.injector.is_none() {
-                fired.injector.clone_from(&lock(&self.injector));
-            }
-            if fired.injector.is_none() {
-                continue;
-            }
-            for armed in meant {
-                if armed.seen.fetch_add(1, Ordering::Relaxed) + 1 == armed.trigger.nth {
-                    let Trigger {
-                        when,
-                        before,
-                        action,
-                        after,
-                        then,
-                        ..
-                    } = armed.trigger.clone();
-                    let list = if before {
-                        &mut fired.before
-                    } else {
-                        &mut fired.after
-                    };
-                    list.push(TriggeredAction {
-                        trigger: when,
-                        action,
-                        after,
-                        then,
-                    });
+            seen = Some((seen.map_or(seq, |(first, _)| first), seq));
+            self.fire(meant, &mut fired);
+        }
+        match seen {
+            Some((first, last)) => self.called(first, last),
+            None => {
+                if let Some(observed) = &self.observed {
+                    lock(observed).silent += 1;
                 }
             }
         }
         fired
+    }
+
+    fn called(&self, first: u64, last: u64) {
+        if let Some(observed) = &self.observed {
+            let mut observed = lock(observed);
+            let silent = observed.silent;
+            observed.calls.push(Call {
+                first,
+                last,
+                silent,
+            });
+        }
+    }
+
+    /// The triggers that listen now and mean this.
+    fn meant(&self, is: impl Fn(&When) -> bool) -> Vec<&Armed> {
+        let step = self.step.load(Ordering::Relaxed);
+        self.triggers
+            .iter()
+            .filter(|armed| armed.listens(step) && is(&armed.when))
+            .collect()
+    }
+
+    /// Counts the event for those who mean it, and adds what they want done.
+    fn fire(&self, meant: Vec<&Armed>, fired: &mut Fired) {
+        if meant.is_empty() {
+            return;
+        }
+        if fired.injector.is_none() {
+            fired.injector.clone_from(&lock(&self.injector));
+        }
+        if fired.injector.is_none() {
+            return;
+        }
+        for armed in meant {
+            if armed.seen.fetch_add(1, Ordering::Relaxed) + 1 == armed.trigger.nth {
+                let Trigger {
+                    when,
+                    before,
+                    action,
+                    after,
+                    then,
+                    ..
+                } = armed.trigger.clone();
+                let list = if before {
+                    &mut fired.before
+                } else {
+                    &mut fired.after
+                };
+                list.push(TriggeredAction {
+                    trigger: when,
+                    action,
+                    after,
+                    then,
+                });
+            }
+        }
     }
 }
 

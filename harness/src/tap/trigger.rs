@@ -1,10 +1,12 @@
-//! `when` of a trigger: `LINK EVENT`, e.g. `n1>n2 copy acked`.
+//! `when` of a trigger: `LINK EVENT`, e.g. `n1>n2 copy acked`, or `NODE EVENT`, e.g. `n1 disk sync`.
 //!
-//! Comes in: the text of a scenario's fault. Goes out: [`When`], which knows its events on the wire.
+//! Comes in: the text of a scenario's fault. Goes out: [`When`], which knows its events on the wire, or within a node.
 
 use std::fmt;
 
-use crate::history::{Reply, Transaction, Wire};
+use reference_node::env::TIMERS;
+
+use crate::history::{Local, Reply, Transaction, Wire};
 
 /// A `when` that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +21,22 @@ pub struct TriggerError {
 /// A parsed `when`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct When {
-    from: String,
-    to: String,
-    event: Event,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Link {
+        from: String,
+        to: String,
+        event: Event,
+    },
+    Node {
+        node: String,
+        what: Local,
+        /// The file, or the timer; any when left out.
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +96,10 @@ pub fn event_names() -> &'static [(&'static str, &'static str)] {
         ("discard asked", "the command XQDISCARD"),
         ("discard answered", "its reply"),
         ("close", "the connection ends"),
+        (
+            "unasked reply",
+            "a reply that answers no command, as 421 at a timeout",
+        ),
         ("command VERB", "a command, e.g. `command RSET`"),
         (
             "reply VERB [CODE]",
@@ -89,8 +108,25 @@ pub fn event_names() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
+/// The events within a node that faults can be hung on, each with what it means; only `sim` sees them.
+pub fn local_event_names() -> Vec<(String, String)> {
+    let disk = [
+        ("disk commit", "a commit of one of the node's databases, from its first write to its end"),
+        (
+            "disk sync [FILE]",
+            "a file is synced, e.g. `disk sync transport.redb` or `disk sync mailbox.redb`",
+        ),
+    ];
+    let timers = TIMERS.iter().map(|(name, meaning)| (format!("timer {name}"), *meaning));
+    disk.into_iter()
+        .map(|(name, meaning)| (name.to_owned(), meaning))
+        .chain(timers)
+        .map(|(name, meaning)| (name, meaning.to_owned()))
+        .collect()
+}
+
 impl When {
-    /// Parses `LINK EVENT`. A host of the link is a name, `*`, or a beginning and `*`, as in `client-*`.
+    /// Parses `LINK EVENT` or `NODE EVENT`. A host is a name, `*`, or a beginning and `*`, as in `client-*`.
     pub fn parse(when: &str) -> Result<Self, TriggerError> {
         let wrong = |reason: String| TriggerError {
             when: when.into(),
@@ -100,6 +136,15 @@ impl When {
             .trim()
             .split_once(char::is_whitespace)
             .ok_or_else(|| wrong("write a link and an event, as in `n1>n2 copy acked`".into()))?;
+        if !link.contains('>')
+            && let Some((what, name)) = local(event).map_err(wrong)?
+        {
+            let node = Some(link).filter(|node| is_host(node));
+            let node = node.ok_or_else(|| wrong(format!("`{link}` is no node")))?.into();
+            return Ok(Self {
+                place: Place::Node { node, what, name },
+            });
+        }
         let (from, to) = link
             .split_once('>')
             .filter(|(from, to)| is_host(from) && is_host(to))
@@ -110,21 +155,61 @@ impl When {
             })?;
         let event = Event::parse(event).map_err(wrong)?;
         Ok(Self {
-            from: from.into(),
-            to: to.into(),
-            event,
+            place: Place::Link {
+                from: from.into(),
+                to: to.into(),
+                event,
+            },
         })
     }
 
+    /// The node whose inner events are meant; `None`: it is an event on a link.
+    pub fn node(&self) -> Option<&str> {
+        match &self.place {
+            Place::Node { node, .. } => Some(node),
+            Place::Link { .. } => None,
+        }
+    }
+
     /// The link is one that is meant.
-    pub fn is_link(&self, from: &str, to: &str) -> bool {
-        host_matches(&self.from, from) && host_matches(&self.to, to)
+    pub fn is_link(&self, of: &str, with: &str) -> bool {
+        matches!(&self.place, Place::Link { from, to, .. } if host_matches(from, of) && host_matches(to, with))
     }
 
     /// The event is the one that is meant.
     pub fn is_event(&self, wire: &Wire) -> bool {
-        self.event.matches(wire)
+        matches!(&self.place, Place::Link { event, .. } if event.matches(wire))
     }
+
+    /// What happens within that node is what is meant.
+    pub fn is_local(&self, on: &str, happens: Local, called: Option<&str>) -> bool {
+        matches!(&self.place, Place::Node { node, what, name }
+            if *what == happens && host_matches(node, on) && (name.is_none() || name.as_deref() == called))
+    }
+}
+
+/// An event within a node; `None`: it is none of these.
+fn local(text: &str) -> Result<Option<(Local, Option<String>)>, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    Ok(Some(match words[..] {
+        ["disk", "commit"] => (Local::Commit, None),
+        ["disk", "sync"] => (Local::Sync, None),
+        ["disk", "sync", file] => (Local::Sync, Some(file.into())),
+        ["timer", name] if TIMERS.iter().any(|(known, _)| *known == name) => {
+            (Local::Timer, Some(name.into()))
+        }
+        ["disk" | "timer", ..] => {
+            let known: Vec<String> = local_event_names()
+                .into_iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            return Err(format!(
+                "no node has an event `{text}`; known are {}",
+                known.join(", ")
+            ));
+        }
+        _ => return Ok(None),
+    }))
 }
 
 fn is_host(pattern: &str) -> bool {
@@ -160,6 +245,10 @@ impl Event {
             ["discard", "asked"] => Self::Command(verb("XQDISCARD")),
             ["discard", "answered"] => Self::Reply {
                 verb: "XQDISCARD".into(),
+                codes: Codes::Any,
+            },
+            ["unasked", "reply"] => Self::Reply {
+                verb: String::new(),
                 codes: Codes::Any,
             },
             ["command", name] => Self::Command(vec![name.to_ascii_uppercase()]),
@@ -363,6 +452,6 @@ mod tests {
         insta::assert_snapshot!(error("acked"), @"`acked`: write a link and an event, as in `n1>n2 copy acked`");
         insta::assert_snapshot!(error("n1 acked"), @"`n1 acked`: `n1` is no link: write `from>to`, as in `client-1>n1` or `*>n1`");
         insta::assert_snapshot!(error("n1>n2 reply RCPT 9"), @"`n1>n2 reply RCPT 9`: `9` is no reply code: write one as in `550`, or a class as in `5yz`");
-        insta::assert_snapshot!(error("n1>n2 copy aked"), @"`n1>n2 copy aked`: there is no event `copy aked`; known are `connect`, `connect failed`, `greeting`, `ehlo`, `mail`, `rcpt`, `data`, `end-of-data`, `acked`, `refused`, `copy begun`, `copy end-of-data`, `copy acked`, `copy refused`, `delivery begun`, `delivery end-of-data`, `delivery acked`, `delivery refused`, `discard asked`, `discard answered`, `close`, `command VERB`, `reply VERB [CODE]`");
+        insta::assert_snapshot!(error("n1>n2 copy aked"), @"`n1>n2 copy aked`: there is no event `copy aked`; known are `connect`, `connect failed`, `greeting`, `ehlo`, `mail`, `rcpt`, `data`, `end-of-data`, `acked`, `refused`, `copy begun`, `copy end-of-data`, `copy acked`, `copy refused`, `delivery begun`, `delivery end-of-data`, `delivery acked`, `delivery refused`, `discard asked`, `discard answered`, `close`, `unasked reply`, `command VERB`, `reply VERB [CODE]`");
     }
 }

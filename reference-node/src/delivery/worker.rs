@@ -65,7 +65,7 @@ impl Node {
             tokio::select! {
                 biased;
                 () = self.wake_delivery.notified() => {}
-                () = self.sleep_until(next) => {}
+                () = self.sleep_until(next) => self.env.timer("retry"),
             }
         }
     }

@@ -337,9 +337,11 @@ impl Node {
             for due in due {
                 match due {
                     Due::Promote(primary, rows) => {
+                        self.env.timer("promotion");
                         self.promote_rows(&mut self.state(), &primary, rows, "stayed away")
                     }
                     Due::Heartbeat(primary) => {
+                        self.env.timer("heartbeat");
                         let node = self.clone();
                         self.env
                             .spawn(Box::pin(async move { node.beat(&primary).await }));
@@ -364,9 +366,11 @@ impl Node {
             .transport
             .shadow_heartbeat_frequency
             .min(self.config.send.inactivity_timeout);
-        let answered = tokio::time::timeout(limit, self.ask(primary, limit))
-            .await
-            .unwrap_or(false);
+        let asked = tokio::time::timeout(limit, self.ask(primary, limit)).await;
+        if asked.is_err() {
+            self.env.timer("heartbeat-over");
+        }
+        let answered = asked.unwrap_or(false);
         self.state()
             .manager
             .heartbeat_ended(primary, (!answered).then_some(began));
