@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::{
     client::{Broken, Transacted},
     config::Server,
+    env::Timestamp,
     message::{Envelope, Header, Origin, Progress, Recipient, TransportId, header_date},
     node::{Node, Queued},
     sabotage::Sabotage,
@@ -196,18 +197,13 @@ fn store(
     let mut state = node.state();
     let row = state.next_row();
     let id = TransportId::new(&node.config.name, node.database_id(), row);
-    // RFC 5321 §4.4
-    let received = format!(
-        "Received: from {} ({})\r\n\tby {} with {} id {row};\r\n\t{}\r\n",
-        if transaction.helo.is_empty() {
-            "unknown"
-        } else {
-            &transaction.helo
-        },
-        trace.from,
-        node.config.name,
+    let received = trace_field(
+        &transaction.helo,
+        &trace.from,
+        &node.config.name,
         trace.protocol,
-        header_date(now),
+        Some(row),
+        now,
     );
     let mut content = Vec::with_capacity(received.len() + transaction.content.len());
     content.extend_from_slice(received.as_bytes());
@@ -247,6 +243,21 @@ fn store(
         TransportWrite::PutQueue(row, envelope.clone()),
     ]);
     (row, envelope, content, stored)
+}
+
+/// The field that whoever takes a message puts on top (RFC 5321 §4.4).
+pub(crate) fn trace_field(
+    helo: &str,
+    from: &str,
+    by: &str,
+    with: &str,
+    id: Option<u64>,
+    now: Timestamp,
+) -> String {
+    let helo = if helo.is_empty() { "unknown" } else { helo };
+    let id = id.map(|id| format!(" id {id}")).unwrap_or_default();
+    let date = header_date(now);
+    format!("Received: from {helo} ({from})\r\n\tby {by} with {with}{id};\r\n\t{date}\r\n")
 }
 
 /// Walks along the servers until one confirms its copy.

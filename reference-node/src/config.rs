@@ -11,6 +11,10 @@ use toml::Spanned;
 
 use crate::sabotage::Sabotage;
 
+mod role;
+
+pub use role::Role;
+
 /// Why a configuration was refused. Shows file, line and column when rendered by miette.
 #[derive(Debug, Clone, thiserror::Error, Diagnostic)]
 #[error("{message}")]
@@ -35,7 +39,9 @@ pub struct Config {
     pub listen: String,
     /// Address of the read-only HTTP endpoint (loopback only); none when left out.
     pub http: Option<String>,
-    /// The organization's secret, by which peers know one another.
+    /// What it is.
+    pub role: Role,
+    /// The organization's secret, by which peers know one another. A front end is no peer: it may be empty there.
     pub secret: String,
     /// Deliberately broken behaviour (feature `sabotage` only).
     pub sabotage: Option<Sabotage>,
@@ -134,6 +140,9 @@ pub struct Server {
     pub site: String,
     /// Its DAG, if it is in one.
     pub dag: Option<String>,
+    /// What it is.
+    #[serde(default)]
+    pub role: Role,
 }
 
 impl Server {
@@ -193,15 +202,6 @@ struct Raw {
 
 fn here() -> PathBuf {
     ".".into()
-}
-
-/// The role decides the receive connector's defaults.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Role {
-    #[default]
-    Mailbox,
-    Edge,
 }
 
 #[derive(Default, Deserialize)]
@@ -345,6 +345,7 @@ impl Config {
                     None,
                 ));
             }
+            (None, None) if raw.role == Role::FrontEnd => String::new(),
             (None, None) => {
                 return Err(refuse(
                     "neither `secret` nor `secret-file` is given".into(),
@@ -355,7 +356,7 @@ impl Config {
         };
 
         let (inactivity_default, connection_default) = match raw.role {
-            Role::Mailbox => (5 * MINUTE, 10 * MINUTE),
+            Role::Mailbox | Role::FrontEnd => (5 * MINUTE, 10 * MINUTE),
             Role::Edge => (MINUTE, 5 * MINUTE),
         };
         let given = |value: &Option<Spanned<Span>>| value.as_ref().map(|s| s.as_ref().0);
@@ -417,6 +418,10 @@ impl Config {
             ));
         }
 
+        if let Some((message, remedy)) = role::misfit(&own, raw.role, &servers) {
+            return Err(refuse(message, Some(raw.name.span()), Some(remedy)));
+        }
+
         let mut routes = Vec::new();
         for route in raw.route {
             let span = route.span();
@@ -426,7 +431,18 @@ impl Config {
                 smart_host,
                 mailboxes,
             } = route.into_inner();
+            let front_end = |name: &String| {
+                let known = servers.iter().find(|s| s.name == *name);
+                known.is_some_and(|s| !s.is_transport())
+            };
             let to = match (mailbox_server, smart_host) {
+                (Some(server), None) if front_end(&server) => {
+                    return Err(refuse(
+                        format!("mailbox-server `{server}` is a front end, which has no mailboxes"),
+                        Some(span),
+                        Some("name a transport server"),
+                    ));
+                }
                 (Some(server), None) if server == own || names.contains_key(&server) => {
                     NextHop::MailboxServer(server)
                 }
@@ -464,6 +480,7 @@ impl Config {
             data: raw.data,
             listen: raw.listen,
             http: raw.http,
+            role: raw.role,
             secret,
             sabotage,
             transport: Transport {
@@ -606,6 +623,26 @@ mod tests {
             ),
             (MINUTE, 5 * MINUTE)
         );
+    }
+
+    #[test]
+    fn sc_15_a_front_end_needs_a_transport_server_and_no_secret() {
+        let front = "name = \"f1\"\nlisten = \"x\"\nrole = \"front-end\"\n";
+        let server = |name: &str, role: &str| {
+            format!("[[server]]\nname = \"{name}\"\naddress = \"{name}\"\nsite = \"s\"\n{role}")
+        };
+        let role = "role = \"front-end\"\n";
+        let parse = |text: String| Config::parse(&text).map_err(|e| e.to_string());
+        let good = parse(format!("{front}{}{}", server("f1", role), server("n1", "")));
+        assert!(good.is_ok_and(|c| c.role == Role::FrontEnd && c.secret.is_empty()));
+        let refused = |text: String| parse(text).expect_err("refused");
+        assert!(refused(front.to_owned()).contains("without a transport server"));
+        assert!(refused(format!("{front}{}", server("f1", role))).contains("without a transport"));
+        let unmarked = format!("{front}{}{}", server("f1", ""), server("n1", ""));
+        assert!(refused(unmarked).contains("another role in its own [[server]]"));
+        let servers = format!("{}{}", server("n1", ""), server("f1", role));
+        let route = "[[route]]\ndomain = \"x\"\nmailbox-server = \"f1\"\n";
+        assert!(refused(format!("{LEAST}{servers}{route}")).contains("has no mailboxes"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The read-only HTTP endpoint, for loopback: `/ready`, `/view`, `/mailboxes`, and single messages.
 
-use std::sync::Arc;
-
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -12,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::{env::Timestamp, node::Node, store::StoreError};
+use crate::{env::Timestamp, member::Member, store::StoreError};
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -39,7 +37,7 @@ struct Entry {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(node: Arc<Node>, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve(node: Member, listener: TcpListener) -> std::io::Result<()> {
     let app = Router::new()
         .route("/ready", get(ready))
         .route("/view", get(view))
@@ -49,7 +47,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener) -> std::io::Result<()
     axum::serve(listener, app).await
 }
 
-async fn ready(State(node): State<Arc<Node>>) -> Response {
+async fn ready(State(node): State<Member>) -> Response {
     let poisoned = node.failure();
     let status = if poisoned.is_some() {
         StatusCode::SERVICE_UNAVAILABLE
@@ -65,14 +63,14 @@ async fn ready(State(node): State<Arc<Node>>) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn view(State(node): State<Arc<Node>>) -> Response {
+async fn view(State(node): State<Member>) -> Response {
     match node.view() {
         Ok(view) => Json(view).into_response(),
         Err(error) => failed(&error),
     }
 }
 
-async fn mailboxes(State(node): State<Arc<Node>>) -> Response {
+async fn mailboxes(State(node): State<Member>) -> Response {
     match node.mailboxes() {
         Ok(all) => {
             let list = all.into_iter().map(|(address, messages)| Mailbox {
@@ -94,7 +92,7 @@ async fn mailboxes(State(node): State<Arc<Node>>) -> Response {
 
 /// The `index`-th message of a mailbox, from 0, as octets.
 async fn message(
-    State(node): State<Arc<Node>>,
+    State(node): State<Member>,
     Path((address, index)): Path<(String, usize)>,
 ) -> Response {
     match node.mailboxes() {

@@ -1,7 +1,7 @@
 //! One node of Gauntlet's reference cluster: an SMTP transport with shadow redundancy and Safety Net.
 //!
 //! A message's way: [`smtp`] (session core) and `receive` (its driver) → `accept` (stored, copied, acked)
-//! → [`delivery`] → Safety Net. The copy's way: [`shadow`]. Both rest on [`store`]; everything from
+//! → [`delivery`] → Safety Net. The copy's way: [`shadow`]. In front of it there may be a [`front_end`]. Both rest on [`store`]; everything from
 //! outside comes through [`env`].
 
 mod accept;
@@ -9,7 +9,9 @@ pub mod client;
 pub mod config;
 pub mod delivery;
 pub mod env;
+pub mod front_end;
 pub mod http;
+mod member;
 pub mod message;
 mod node;
 pub mod production;
@@ -23,4 +25,5 @@ pub mod store;
 pub mod tracking;
 pub mod view;
 
+pub use member::Member;
 pub use node::{Node, StartError};

@@ -15,6 +15,11 @@ use crate::env::{BoxFuture, BoxStream, Environment, Listener, Timestamp};
 
 /// See the module.
 pub struct Production {
+    /// `None`: there are no files.
+    files: Option<Files>,
+}
+
+struct Files {
     data: PathBuf,
     tracking: Mutex<File>,
 }
@@ -30,10 +35,16 @@ impl Production {
             .create(true)
             .append(true)
             .open(data.join("tracking.jsonl"))?;
-        Ok(Self {
+        let files = Files {
             data: data.to_owned(),
             tracking: Mutex::new(tracking),
-        })
+        };
+        Ok(Self { files: Some(files) })
+    }
+
+    /// An environment that writes nothing: a front end's (SC-15).
+    pub fn without_files() -> Self {
+        Self { files: None }
     }
 }
 
@@ -72,7 +83,11 @@ impl Environment for Production {
     }
 
     fn storage(&self, file: &str) -> io::Result<Box<dyn StorageBackend>> {
-        let path = self.data.join(file);
+        let data = match &self.files {
+            Some(files) => &files.data,
+            None => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let path = data.join(file);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -80,7 +95,7 @@ impl Environment for Production {
             .truncate(false)
             .open(&path)?;
         // A new file is on disk only once its directory is.
-        File::open(&self.data)?.sync_all()?;
+        File::open(data)?.sync_all()?;
         let backend = FileBackend::new(file).map_err(|e| match e {
             redb::DatabaseError::DatabaseAlreadyOpen => io::Error::new(
                 io::ErrorKind::AddrInUse,
@@ -99,7 +114,10 @@ impl Environment for Production {
     }
 
     fn track(&self, line: &str) {
-        let mut file = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = &self.files else { return };
+        let mut file = files
+            .tracking
+            .lock().unwrap_or_else(PoisonError::into_inner);
         // The log is a service to readers: mail goes on when it cannot be written.
         let _ = file.write_all(format!("{line}\n").as_bytes());
     }

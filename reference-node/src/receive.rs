@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     accept::{self, Trace},
     config::NextHop,
-    env::{BoxStream, Listener},
+    env::{BoxStream, Environment, Listener},
     node::Node,
     sabotage::Sabotage,
     safety_net,
@@ -30,37 +30,45 @@ use crate::{
 };
 
 /// Takes connections until the node ends.
-pub(crate) async fn serve(node: Arc<Node>, mut listener: Box<dyn Listener>) {
-    let places = Arc::new(Semaphore::new(
-        node.config
-            .receive
-            .max_connections
-            .min(Semaphore::MAX_PERMITS),
-    ));
+pub(crate) async fn serve(node: Arc<Node>, listener: Box<dyn Listener>) {
+    let most = node.config.receive.max_connections;
+    let (env, name) = (node.env.clone(), node.config.name.clone());
+    let session = move |stream, from| Connection::new(node.clone(), stream, from).run();
+    admit(env, most, name, listener, session).await;
+}
+
+/// Takes connections, `most` at once, and gives each its session.
+pub(crate) async fn admit<F>(
+    env: Arc<dyn Environment>,
+    most: usize,
+    name: String,
+    mut listener: Box<dyn Listener>,
+    session: impl Fn(BoxStream, String) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => {
-                let (node, places) = (node.clone(), places.clone());
-                node.clone().env.spawn(Box::pin(async move {
-                    match places.try_acquire() {
-                        Ok(_place) => Connection::new(node, stream, from).run().await,
-                        Err(_) => turn_away(&node, stream).await,
-                    }
-                }));
-            }
+            Ok((stream, from)) => match places.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let session = session(stream, from);
+                    env.spawn(Box::pin(async move {
+                        session.await;
+                        drop(place);
+                    }));
+                }
+                Err(_) => env.spawn(Box::pin(turn_away(name.clone(), stream))),
+            },
             // Out of file descriptors, most likely: sessions that end give some back.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn turn_away(node: &Node, mut stream: BoxStream) {
+async fn turn_away(name: String, mut stream: BoxStream) {
     let mut octets = Vec::new();
-    Reply::closing(format!(
-        "{} too many connections, try again later",
-        node.config.name
-    ))
-    .write(&mut octets);
+    Reply::closing(format!("{name} too many connections, try again later")).write(&mut octets);
     // The client may be gone already.
     let _ = stream.write_all(&octets).await;
     let _ = stream.shutdown().await;
@@ -312,7 +320,8 @@ impl Connection {
         match command {
             PeerCommand::Xpeer { name, nonce, proof } => {
                 let secret = &node.config.secret;
-                let known = name == "operator" || node.config.server(&name).is_some();
+                let peer = node.config.server(&name).is_some_and(|s| s.is_transport());
+                let known = name == "operator" || peer;
                 if !known || !equal(&proof, &client_proof(secret, &name, &self.nonce, &nonce)) {
                     return Reply::bad_proof();
                 }

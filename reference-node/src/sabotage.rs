@@ -55,6 +55,7 @@ sabotages! {
     KeepRefused = "keep-refused" breaks ["SC-10", "TC-11"]: "keeps and delivers a message that it refused with 451 4.4.0";
     CopyWhenDisabled = "copy-when-disabled" breaks ["SC-11"]: "makes shadow copies although ShadowRedundancyEnabled is false";
     ResubmitExternal = "resubmit-external" breaks ["SC-14"]: "resubmits from Safety Net what was acknowledged outside the boundary";
+    FrontEndAcksEarly = "front-end-acks-early" breaks ["SC-15"]: "a front end acks as soon as it has passed the end of data on";
     SingleRole = "single-role" breaks ["SC-16"]: "refuses to be shadow server while it is primary for a message";
     WaitForeverForCopy = "wait-forever-for-copy" breaks ["TO-01"]: "never gives up a session to a shadow server";
     DropWhenClientGone = "drop-when-client-gone" breaks ["TO-03"]: "drops a copied message when the sender's session is lost before the ack";

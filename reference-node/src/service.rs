@@ -7,7 +7,12 @@ use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::Serialize;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
-use crate::{config::Config, http, node::Node, production::Production};
+use crate::{
+    config::{Config, Role},
+    http,
+    member::Member,
+    production::Production,
+};
 
 /// Command line of a node.
 #[derive(Debug, Args)]
@@ -28,6 +33,7 @@ pub struct Arguments {
 struct Listening<'a> {
     listening: &'a str,
     http: Option<String>,
+    /// Empty for a front end, which has none.
     database: &'a str,
 }
 
@@ -59,10 +65,13 @@ pub fn run(arguments: &Arguments) -> miette::Result<()> {
 }
 
 async fn serve(config: Config, exit_with_parent: bool) -> miette::Result<()> {
-    let env = Production::new(&config.data)
-        .map_err(|e| miette!("data directory {}: {e}", config.data.display()))?;
+    let env = match config.role {
+        Role::FrontEnd => Production::without_files(),
+        Role::Mailbox | Role::Edge => Production::new(&config.data)
+            .map_err(|e| miette!("data directory {}: {e}", config.data.display()))?,
+    };
     let http_address = config.http.clone();
-    let node = Node::start(config, Arc::new(env)).await.into_diagnostic()?;
+    let node = Member::start(config, Arc::new(env)).await.into_diagnostic()?;
     let mut http_bound = None;
     if let Some(address) = http_address {
         let listener = TcpListener::bind(&address)

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A node's queues.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NodeView {
     /// The transport database's ID.

@@ -52,6 +52,9 @@ pub struct Submitted<'h> {
     pub error: Option<&'h str>,
     /// Recipients refused at RCPT.
     pub refused: BTreeMap<&'h str, &'h Reply>,
+    /// The transport server that a front end passed it on to; `None` where there is no front end, or it passed the
+    /// end of data on to nobody.
+    pub passed_to: Option<&'h str>,
     /// Whether the session could be used afterwards, when that was tried.
     pub usable: Option<(Moment, bool)>,
 }
@@ -62,8 +65,14 @@ impl<'h> Submitted<'h> {
         self.outcome == Outcome::Acked
     }
 
-    /// The node that it was submitted to.
+    /// Its primary server: the transport server that took it in. Behind a front end it is not the node that the
+    /// client spoke to; where the end of data did not come so far, it is the front end, which is none.
     pub fn node(&self) -> &'h str {
+        self.passed_to.unwrap_or_else(|| self.server())
+    }
+
+    /// The node that the client spoke to.
+    pub fn server(&self) -> &'h str {
         self.what.link.split_once('>').map_or("", |(_, to)| to)
     }
 }
@@ -173,6 +182,7 @@ impl<'h> Case<'h> {
             case.take(record);
         }
         case.find_quiet();
+        case.find_passed_on();
         Some(case)
     }
 
@@ -188,6 +198,7 @@ impl<'h> Case<'h> {
                 reply: None,
                 error: None,
                 refused: BTreeMap::new(),
+                passed_to: None,
                 usable: None,
             }),
             Event::DataSent { submission } => {
@@ -308,6 +319,16 @@ impl<'h> Case<'h> {
         }
     }
 
+    /// Behind a front end the primary server is the one that got the end of data from it.
+    fn find_passed_on(&mut self) {
+        for i in 0..self.submissions.len() {
+            let to = self
+                .passed_on(&self.submissions[i])
+                .map(|(connection, _)| connection.to);
+            self.submissions[i].passed_to = to;
+        }
+    }
+
     fn submission_mut(&mut self, number: u32) -> Option<&mut Submitted<'h>> {
         self.submissions
             .iter_mut()
@@ -358,6 +379,26 @@ impl<'h> Case<'h> {
             })
     }
 
+    /// The connection and the transaction in which a front end passed a submission's end of data on.
+    pub fn passed_on(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
+        if !self.is_front_end(s.server()) {
+            return None;
+        }
+        let again = self
+            .submissions
+            .iter()
+            .find(|o| o.what.message == s.what.message && o.at > s.at);
+        let mut passed: Vec<_> = self
+            .connections()
+            .filter(|c| c.from == s.server() && self.is_transport(c.to))
+            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
+            .filter(|(_, e)| e.message == Some(s.what.message) && e.sent > s.at)
+            .filter(|(_, e)| again.is_none_or(|o| e.sent < o.at))
+            .collect();
+        passed.sort_by_key(|(_, e)| e.sent);
+        passed.into_iter().next()
+    }
+
     /// The shadow copy of a submission that another node confirmed before the sender was answered, or gave up.
     pub fn copy_of(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
         let own = self.exchange_of(s);
@@ -401,6 +442,22 @@ impl<'h> Case<'h> {
         self.plan.scenario.cluster.nodes.iter().any(|n| n == host)
     }
 
+    /// It is a stateless front end.
+    pub fn is_front_end(&self, host: &str) -> bool {
+        self.plan.scenario.cluster.is_front_end(host)
+    }
+
+    /// It is a node with queues: no front end.
+    pub fn is_transport(&self, host: &str) -> bool {
+        self.is_node(host) && !self.is_front_end(host)
+    }
+
+    /// The nodes with queues.
+    pub fn transport_nodes(&self) -> impl Iterator<Item = &'h str> + '_ {
+        let nodes = self.plan.scenario.cluster.nodes.iter();
+        nodes.map(String::as_str).filter(|n| !self.is_front_end(n))
+    }
+
     /// It is a sink.
     pub fn is_sink(&self, host: &str) -> bool {
         self.plan.scenario.cluster.sinks.iter().any(|s| s == host)
@@ -422,6 +479,8 @@ impl<'h> Case<'h> {
         home.iter()
             .map(String::as_str)
             .filter(|n| *n != node && (dag.is_some() || of(&cluster.dags, n).is_none()))
+            // A front end holds nothing, so it is in no boundary.
+            .filter(|n| !self.is_front_end(n) && !self.is_front_end(node))
             .collect()
     }
 

@@ -79,6 +79,8 @@ pub fn strikes<'h>(case: &Case<'h>) -> Vec<Strike<'h>> {
             }
         }
     }
+    // A front end has no data to lose (SC-15).
+    all.retain(|s| !case.is_front_end(s.node));
     all.sort_by_key(|s| s.at);
     all
 }
@@ -104,7 +106,8 @@ fn new_database(case: &Case<'_>, node: &str, ids: Option<(&str, &str)>, up: Mome
 /// Why the shadow redundancy guarantees do not bind this run, if they do not: two servers lost data while a message
 /// was in transit that both may have held, with no moment of quiet in between (SC-17); or a node is alone.
 pub fn outside(case: &Case<'_>, ledger: &Ledger<'_>) -> Option<String> {
-    if let [only] = case.plan.scenario.cluster.nodes.as_slice() {
+    let mut nodes = case.transport_nodes();
+    if let (Some(only), None) = (nodes.next(), nodes.next()) {
         return Some(format!("{only} is alone: no other node can hold a copy"));
     }
     let strikes = strikes(case);

@@ -318,6 +318,18 @@ impl Story {
             .eod(link, Transaction::Copy, n)
     }
 
+    /// Message `n` goes on as ordinary mail on another link, up to its end of data.
+    pub(crate) fn goes_on(&mut self, n: u32, link: &str) -> &mut Self {
+        self.connect(link)
+            .command(link, "MAIL FROM:<s@x>", 250)
+            .eod(link, Transaction::Mail, n)
+    }
+
+    /// …and is answered there.
+    pub(crate) fn answered_there(&mut self, n: u32, link: &str, code: u16) -> &mut Self {
+        self.last_reply(link, Transaction::Mail, n, code, "there")
+    }
+
     /// The end of a copy's data, on the link's newest connection.
     pub(crate) fn copy_sent(&mut self, n: u32, link: &str) -> &mut Self {
         self.eod(link, Transaction::Copy, n)

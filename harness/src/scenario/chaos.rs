@@ -244,7 +244,7 @@ impl<'a> Draw<'a> {
 
     /// Messages get a shadow on another node.
     fn redundant(&self) -> bool {
-        self.scenario.cluster.nodes.len() > 1
+        self.scenario.cluster.transport_nodes().count() > 1
             && self.scenario.config.get("ShadowRedundancyEnabled") != Some(&Setting::Switch(false))
     }
 
@@ -298,6 +298,11 @@ impl<'a> Draw<'a> {
         let mut each = of(format!("{client}>{to}"), &["rcpt", "end-of-data", "acked"]);
         if mail.by_data {
             each.extend(of(format!("{client}>{to}"), &["data"]));
+        }
+        if cluster.is_front_end(to) {
+            each.extend(of(format!("{to}>*"), &["end-of-data", "acked"]));
+            let drawn = self.rng.random_range(0..each.len());
+            return (each[drawn].clone(), self.rng.random_range(1..=mail.count));
         }
         if *to != cluster.mailboxes {
             each.extend(of(

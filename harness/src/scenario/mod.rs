@@ -8,6 +8,7 @@ mod parameters;
 mod parse;
 mod places;
 mod plan;
+mod roles;
 mod schema;
 mod selector;
 mod span;

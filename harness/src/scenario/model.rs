@@ -81,6 +81,9 @@ pub struct Cluster {
     /// The node whose mailboxes `@mailbox.example` are.
     #[serde(default = "third_node")]
     pub mailboxes: String,
+    /// Those nodes that are stateless front ends: they pass mail on to the others, and hold none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub front_ends: Vec<String>,
     /// Sites and their nodes; one site `s1` with all of them when left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sites: BTreeMap<String, Vec<String>>,
@@ -109,6 +112,7 @@ impl Default for Cluster {
         Self {
             nodes: three_nodes(),
             mailboxes: third_node(),
+            front_ends: Vec::new(),
             sites: BTreeMap::new(),
             dags: BTreeMap::new(),
             sinks: one_sink(),

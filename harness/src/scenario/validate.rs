@@ -10,6 +10,7 @@ use super::{
     parameters::{Kind, PARAMETERS, parameter},
     parse::{Known, Problem},
     places::Place,
+    roles,
     spelling, validate_steps,
 };
 
@@ -219,6 +220,7 @@ impl Check<'_> {
                 Some(help),
             );
         }
+        roles::front_ends(self, place);
         for (key, groups) in [("sites", &cluster.sites), ("dags", &cluster.dags)] {
             let mut members: Vec<&str> = Vec::new();
             for (group, nodes) in groups {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use reference_node::{
-    Node, StartError,
+    Member, StartError,
     config::Config,
     env::{BoxFuture, BoxStream, Listener, Timestamp},
     shadow::peer::PeerSession,
@@ -70,7 +70,7 @@ struct State {
 struct Running {
     gate: Arc<Gate>,
     /// `None` while it is starting.
-    node: Option<Arc<Node>>,
+    node: Option<Member>,
 }
 
 impl SimCluster {
@@ -136,7 +136,7 @@ impl SimCluster {
     }
 
     /// The node, when it can answer.
-    fn answering(&self, node: &str) -> Option<Arc<Node>> {
+    fn answering(&self, node: &str) -> Option<Member> {
         let running = lock(&self.nodes.get(node)?.state).running.clone()?;
         running
             .node
@@ -219,7 +219,7 @@ impl Slot {
         let (tell, told) = oneshot::channel();
         gate.spawn(Box::pin(async move {
             // When nobody waits any more, the node runs all the same.
-            let _ = tell.send(Node::start(config, Arc::new(env)).await);
+            let _ = tell.send(Member::start(config, Arc::new(env)).await);
         }));
         let started = told.await;
         self.started(world, &gate, started.ok())
@@ -254,7 +254,7 @@ impl Slot {
         &self,
         world: &World,
         gate: &Arc<Gate>,
-        started: Option<Result<Arc<Node>, StartError>>,
+        started: Option<Result<Member, StartError>>,
     ) -> Result<(), ClusterError> {
         let mut state = lock(&self.state);
         let running = state

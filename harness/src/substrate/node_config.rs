@@ -55,13 +55,20 @@ pub fn node_config(
     if let Some(http) = place.http {
         pair(&mut file, "http", http);
     }
-    pair(&mut file, "secret", place.secret);
+    let front_end = scenario.cluster.is_front_end(node);
+    if front_end {
+        pair(&mut file, "role", "front-end");
+    } else {
+        pair(&mut file, "secret", place.secret);
+    }
     if let Some(sabotage) = place.sabotage {
         pair(&mut file, "sabotage", sabotage);
     }
     sections(&mut file, &settings);
     servers(&mut file, scenario, node, &address);
-    routes(&mut file, scenario, node, &address);
+    if !front_end {
+        routes(&mut file, scenario, node, &address);
+    }
     file
 }
 
@@ -162,6 +169,9 @@ fn servers(
             "site",
             &member_of(&cluster.sites, server).unwrap_or_else(|| "s1".into()),
         );
+        if cluster.is_front_end(server) {
+            pair(file, "role", "front-end");
+        }
         if let Some(dag) = member_of(&cluster.dags, server) {
             pair(file, "dag", &dag);
         }

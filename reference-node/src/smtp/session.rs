@@ -11,7 +11,7 @@
 //! the output (RFC 2920 §3.2).
 
 mod commands;
-mod input;
+pub(crate) mod input;
 mod model;
 mod transfer;
 

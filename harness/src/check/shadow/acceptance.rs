@@ -22,7 +22,15 @@ fn answered<'c, 'h>(case: &'c Case<'h>, reject: bool) -> impl Iterator<Item = &'
             && matches!(s.outcome, Outcome::Acked | Outcome::Refused)
             // TO-02: with 421 the sender's own session was over.
             && s.reply.is_none_or(|r| r.code != 421)
+            && answered_itself(case, s)
     })
+}
+
+/// The answer is the primary server's own, not that of a front end which could not ask it.
+fn answered_itself(case: &Case<'_>, s: &Submitted<'_>) -> bool {
+    let asked = case.passed_on(s).and_then(|(_, e)| e.reply);
+    !case.is_front_end(s.server())
+        || asked.is_some_and(|(_, own)| s.reply.is_some_and(|told| told.code == own.code))
 }
 
 /// A node that was struck itself while it took the message in may refuse it for that reason.

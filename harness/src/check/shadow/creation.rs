@@ -151,7 +151,7 @@ pub(super) fn sc_03(case: &Case<'_>) -> Verdict {
             continue;
         };
         let disturbed = case
-            .faults_on(&s.what.client, s.node())
+            .faults_on(&s.what.client, s.server())
             .any(|f| f.overlaps(s.at.t_us, at.t_us));
         if disturbed {
             continue;

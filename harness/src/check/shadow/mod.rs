@@ -8,6 +8,7 @@ mod acceptance;
 mod attempts;
 mod creation;
 mod placement;
+mod front_end;
 mod roles;
 
 /// The family's checkers.
@@ -24,6 +25,7 @@ pub(super) const CHECKERS: Family = &[
     ("SC-10", acceptance::sc_10),
     ("SC-11", acceptance::sc_11),
     ("SC-14", roles::sc_14),
+    ("SC-15", front_end::sc_15),
     ("SC-16", roles::sc_16),
 ];
 
@@ -33,5 +35,6 @@ mod acceptance_tests;
 mod creation_tests;
 #[cfg(test)]
 mod placement_tests;
+mod front_end_tests;
 #[cfg(test)]
 mod roles_tests;

@@ -81,7 +81,7 @@ pub(super) fn to_01(case: &Case<'_>) -> Verdict {
                     continue;
                 };
                 let own_fault = case
-                    .faults_on(&s.what.client, s.node())
+                    .faults_on(&s.what.client, s.server())
                     .any(|f| f.overlaps(s.at.t_us, ended));
                 if !own_fault && waited > patience(case, s.node()) {
                     let text = format!(

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 /// The unused input.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub(crate) struct Input {
     octets: Vec<u8>,
     /// The first of them that is unused.
     used: usize,
@@ -18,7 +18,7 @@ pub(super) struct Input {
 
 /// A command line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Without its CRLF.
     Good(Vec<u8>),
     /// Longer than allowed (RFC 5321 §4.5.3.1.4).
@@ -29,31 +29,31 @@ pub(super) enum Line {
 }
 
 impl Input {
-    pub(super) fn push(&mut self, octets: &[u8]) {
+    pub(crate) fn push(&mut self, octets: &[u8]) {
         self.octets.drain(..self.used);
         self.used = 0;
         self.octets.extend_from_slice(octets);
     }
 
     /// What is unused.
-    pub(super) fn rest(&self) -> &[u8] {
+    pub(crate) fn rest(&self) -> &[u8] {
         &self.octets[self.used..]
     }
 
     /// Uses up so many octets of [`Self::rest`].
-    pub(super) fn consume(&mut self, octets: usize) {
+    pub(crate) fn consume(&mut self, octets: usize) {
         self.used = (self.used + octets).min(self.octets.len());
         self.searched = 0;
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// The next line, when it is there; `longest` counts its CRLF. Not more than `longest` octets of an
     /// unfinished line are kept.
-    pub(super) fn line(&mut self, longest: usize) -> Option<Line> {
+    pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
         let rest = &self.octets[self.used..];
         let Some(found) = memchr(b'\n', &rest[self.searched..]) else {
             self.searched = rest.len();
