@@ -55,7 +55,8 @@ fn help_is_no_failure_and_every_command_has_examples() {
     let (code, out, err) = run(&["--help"]);
     assert_eq!((code, err.as_str()), (0, ""));
     for command in [
-        "run", "explore", "list", "check", "replay", "report", "doctor", "selftest", "node", "schema",
+        "run", "explore", "list", "check", "replay", "report", "doctor", "selftest", "node",
+        "schema",
     ] {
         assert!(out.contains(&format!("\n  {command} ")), "{out}");
         let (code, help, _) = run(&[command, "--help"]);

@@ -63,14 +63,32 @@ impl fmt::Display for Timestamp {
 
 /// The node's timers, as [`Environment::timer`] names them, each with what it is for.
 pub const TIMERS: &[(&str, &str)] = &[
-    ("heartbeat", "ShadowHeartbeatFrequency is over: a primary server is asked"),
+    (
+        "heartbeat",
+        "ShadowHeartbeatFrequency is over: a primary server is asked",
+    ),
     ("heartbeat-over", "a heartbeat is given up"),
-    ("promotion", "ShadowResubmitTimeSpan is over: shadow messages are promoted"),
+    (
+        "promotion",
+        "ShadowResubmitTimeSpan is over: shadow messages are promoted",
+    ),
     ("retry", "a delivery is tried again"),
-    ("copy-over", "ShadowCopyTimeout: a session to a shadow server is given up"),
-    ("copies-idle", "an idle session to a shadow server is closed"),
-    ("inactivity", "ConnectionInactivityTimeout: an inbound session is closed"),
-    ("connection", "ConnectionTimeout: an inbound session is closed"),
+    (
+        "copy-over",
+        "ShadowCopyTimeout: a session to a shadow server is given up",
+    ),
+    (
+        "copies-idle",
+        "an idle session to a shadow server is closed",
+    ),
+    (
+        "inactivity",
+        "ConnectionInactivityTimeout: an inbound session is closed",
+    ),
+    (
+        "connection",
+        "ConnectionTimeout: an inbound session is closed",
+    ),
     ("upkeep", "something may have expired"),
 ];
 

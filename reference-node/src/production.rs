@@ -117,7 +117,8 @@ impl Environment for Production {
         let Some(files) = &self.files else { return };
         let mut file = files
             .tracking
-            .lock().unwrap_or_else(PoisonError::into_inner);
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // The log is a service to readers: mail goes on when it cannot be written.
         let _ = file.write_all(format!("{line}\n").as_bytes());
     }

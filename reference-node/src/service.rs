@@ -71,7 +71,9 @@ async fn serve(config: Config, exit_with_parent: bool) -> miette::Result<()> {
             .map_err(|e| miette!("data directory {}: {e}", config.data.display()))?,
     };
     let http_address = config.http.clone();
-    let node = Member::start(config, Arc::new(env)).await.into_diagnostic()?;
+    let node = Member::start(config, Arc::new(env))
+        .await
+        .into_diagnostic()?;
     let mut http_bound = None;
     if let Some(address) = http_address {
         let listener = TcpListener::bind(&address)

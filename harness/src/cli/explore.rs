@@ -202,7 +202,9 @@ fn report(command: &str, exploration: &Exploration<'_>, found: &Found) -> RunRep
             (holds > 0 && broken == 0).then(|| Verdict {
                 guarantee: id.clone(),
                 status: Status::Holds,
-                summary: format!("holds in {holds} schedules, the others do not put it to the test"),
+                summary: format!(
+                    "holds in {holds} schedules, the others do not put it to the test"
+                ),
                 evidence: Vec::new(),
                 proofs: holds,
             })
@@ -232,10 +234,19 @@ fn story(report: &ScenarioReport) -> String {
         text.push_str(&format!("\n{failure}\n"));
     }
     for verdict in &report.verdicts {
-        text.push_str(&format!("\n{} {}: {}\n", verdict.guarantee, verdict.status.word(), verdict.summary));
+        text.push_str(&format!(
+            "\n{} {}: {}\n",
+            verdict.guarantee,
+            verdict.status.word(),
+            verdict.summary
+        ));
         for piece in &verdict.evidence {
             let records: Vec<String> = piece.records.iter().map(u64::to_string).collect();
-            text.push_str(&format!("  {} (records {})\n", piece.text, records.join(", ")));
+            text.push_str(&format!(
+                "  {} (records {})\n",
+                piece.text,
+                records.join(", ")
+            ));
         }
     }
     text
@@ -252,20 +263,31 @@ fn summary(args: &ExploreArgs, found: &Found) -> String {
     let seconds = found.elapsed.as_secs_f64();
     if seconds > 0.0 {
         let rate = ran as f64 / seconds;
-        text.push_str(&format!("{ran} schedules in {seconds:.1} s: {rate:.0} a second\n"));
+        text.push_str(&format!(
+            "{ran} schedules in {seconds:.1} s: {rate:.0} a second\n"
+        ));
     }
     let unkept = found.failures.saturating_sub(found.failing.len() as u64);
     if unkept > 0 {
-        text.push_str(&format!("{unkept} more failing schedules left no run directory: the result file names them\n"));
+        text.push_str(&format!(
+            "{unkept} more failing schedules left no run directory: the result file names them\n"
+        ));
     }
     if !args.quiet {
         let rows: Vec<Vec<String>> = found
             .verdicts
             .iter()
             .map(|(id, by_status)| {
-                let statuses = [Status::Holds, Status::Violated, Status::Inconclusive, Status::Outside];
+                let statuses = [
+                    Status::Holds,
+                    Status::Violated,
+                    Status::Inconclusive,
+                    Status::Outside,
+                ];
                 let count = |status| by_status.get(&status).map_or("—".into(), u64::to_string);
-                std::iter::once(id.clone()).chain(statuses.map(count)).collect()
+                std::iter::once(id.clone())
+                    .chain(statuses.map(count))
+                    .collect()
             })
             .collect();
         let head = ["schedules", "hold", "violate", "inconclusive", "outside"];
@@ -287,15 +309,27 @@ fn part(name: &str, part: &Part) -> String {
     text.push_str(&format!(", {left} left out\n"));
     let list = |items: Vec<String>| items.join("; ");
     if saved > 0 {
-        let rules = part.saved.iter().map(|(rule, count)| format!("{count} {}", rule.text()));
-        text.push_str(&format!("  the rules saved {saved}: {}\n", list(rules.collect())));
+        let rules = part
+            .saved
+            .iter()
+            .map(|(rule, count)| format!("{count} {}", rule.text()));
+        text.push_str(&format!(
+            "  the rules saved {saved}: {}\n",
+            list(rules.collect())
+        ));
     }
     if left > 0 {
-        let kinds = part.left_out.iter().map(|(kind, count)| format!("{count} {}", kind.name()));
+        let kinds = part
+            .left_out
+            .iter()
+            .map(|(kind, count)| format!("{count} {}", kind.name()));
         text.push_str(&format!("  left out: {}\n", list(kinds.collect())));
     }
     if part.unseen > 0 {
-        text.push_str(&format!("  left out: all second faults of {} first ones, not counted\n", part.unseen));
+        text.push_str(&format!(
+            "  left out: all second faults of {} first ones, not counted\n",
+            part.unseen
+        ));
     }
     text
 }

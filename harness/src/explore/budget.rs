@@ -24,7 +24,8 @@ impl FromStr for Budget {
         if let Ok(count) = text.parse() {
             return Ok(Self::Schedules(count));
         }
-        let wrong = |_| "write a number of schedules, as in `5000`, or a time, as in `5m`".to_owned();
+        let wrong =
+            |_| "write a number of schedules, as in `5000`, or a time, as in `5m`".to_owned();
         let span: Span = text.parse().map_err(wrong)?;
         Ok(Self::Time(span.0))
     }

@@ -371,8 +371,7 @@ impl Drive<'_> {
         }
         let violated = with_status(&report.verdicts, Status::Violated);
         let jobs = [self.job(schedule, &violated)];
-        let results =
-            self.campaign(&jobs, Keep::All(self.exploration.directory), &|_| {});
+        let results = self.campaign(&jobs, Keep::All(self.exploration.directory), &|_| {});
         let mut again = results.scenarios.into_iter().next()?;
         if with_status(&again.verdicts, Status::Violated) != violated && again.failure.is_none() {
             again.failure =

@@ -175,7 +175,9 @@ fn idle_repeats(points: &[Point], records: &[Record]) -> BTreeMap<usize, u64> {
     let mut seen = BTreeSet::new();
     let mut repeats = BTreeMap::new();
     for (at, point) in points.iter().enumerate() {
-        let record = usize::try_from(point.first).ok().and_then(|i| records.get(i));
+        let record = usize::try_from(point.first)
+            .ok()
+            .and_then(|i| records.get(i));
         let Some((i, record)) = usize::try_from(point.first).ok().zip(record) else {
             continue;
         };

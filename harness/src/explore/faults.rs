@@ -153,7 +153,12 @@ impl Outages {
 }
 
 /// What can be done at this point, before or after it. `nodes`: the nodes that run at that moment.
-pub(super) fn at(point: &Point, before: bool, nodes: &[String], outages: &Outages) -> Vec<Injection> {
+pub(super) fn at(
+    point: &Point,
+    before: bool,
+    nodes: &[String],
+    outages: &Outages,
+) -> Vec<Injection> {
     let mut all = Vec::new();
     let hosts: Vec<&String> = match &point.place {
         Place::Link { from, to } => vec![from, to],
@@ -187,8 +192,20 @@ pub(super) fn at(point: &Point, before: bool, nodes: &[String], outages: &Outage
         };
         for after in [outages.short, outages.past_promotion] {
             let same = start(Database::Same);
-            add(Kind::ProcessCrash, Some(node), crash(CrashKind::Process), Some(after), same.clone());
-            add(Kind::HostCrash, Some(node), crash(CrashKind::Host), Some(after), same);
+            add(
+                Kind::ProcessCrash,
+                Some(node),
+                crash(CrashKind::Process),
+                Some(after),
+                same.clone(),
+            );
+            add(
+                Kind::HostCrash,
+                Some(node),
+                crash(CrashKind::Host),
+                Some(after),
+                same,
+            );
         }
         add(
             Kind::NewDatabase,
@@ -222,7 +239,13 @@ pub(super) fn at(point: &Point, before: bool, nodes: &[String], outages: &Outage
                 add(Kind::Partition, None, cut, Some(after), heal());
             }
             let link = format!("{from}>{to}");
-            add(Kind::BlackHole, None, Step::BlackHole { link }, Some(after), heal());
+            add(
+                Kind::BlackHole,
+                None,
+                Step::BlackHole { link },
+                Some(after),
+                heal(),
+            );
         }
         let link = format!("{from}>{to}");
         add(Kind::Reset, None, Step::Reset { link }, None, None);

@@ -113,7 +113,8 @@ fn name(event: &Event) -> Option<(Place, String)> {
             (place, format!("{link} {}", on_the_wire(wire)?))
         }
         Event::Local { node, what, name } => {
-            let of = |name: &Option<String>| name.as_deref().map_or(String::new(), |n| format!(" {n}"));
+            let of =
+                |name: &Option<String>| name.as_deref().map_or(String::new(), |n| format!(" {n}"));
             let event = match what {
                 Local::Commit => "disk commit".to_owned(),
                 Local::Sync => format!("disk sync{}", of(name)),

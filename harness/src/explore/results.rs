@@ -160,8 +160,9 @@ impl ResultFile {
             }
             number += 1;
             if number == 1 {
-                let found: Header = serde_json::from_str(&text)
-                    .map_err(|e| other(format!("this is no result file of `gauntlet explore`: {e}")))?;
+                let found: Header = serde_json::from_str(&text).map_err(|e| {
+                    other(format!("this is no result file of `gauntlet explore`: {e}"))
+                })?;
                 if found != *header {
                     return Err(other(difference(&found, header)));
                 }
@@ -237,7 +238,8 @@ mod tests {
     use crate::scenario;
 
     fn header(seed: u64) -> Header {
-        let text = "title = 't'\nguarantees = ['SC-01']\non = ['sim']\n[[step]]\nsubmit = { to = 'n1' }\n";
+        let text =
+            "title = 't'\nguarantees = ['SC-01']\non = ['sim']\n[[step]]\nsubmit = { to = 'n1' }\n";
         let scenario = scenario::parse("t.toml", text).expect("a scenario");
         Header::new(&scenario::plan("t", "s", &scenario, seed), None)
     }
@@ -267,7 +269,10 @@ mod tests {
         file.add(&[line("c")]).expect("written");
         let (_, done) = ResultFile::open(&path, &header(1)).expect("the same exploration");
         assert_eq!(done.len(), 3);
-        assert!(ResultFile::create(&path, &header(1)).is_err(), "never written over");
+        assert!(
+            ResultFile::create(&path, &header(1)).is_err(),
+            "never written over"
+        );
     }
 
     #[test]
@@ -276,9 +281,19 @@ mod tests {
         let path = directory.path().join("explore.jsonl");
         drop(ResultFile::create(&path, &header(1)).expect("a new file"));
         let error = ResultFile::open(&path, &header(2)).expect_err("another seed");
-        assert!(error.to_string().ends_with("it cannot be continued: it is of seed 1"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("it cannot be continued: it is of seed 1"),
+            "{error}"
+        );
         std::fs::write(&path, "title = 'x'\n").expect("written");
         let error = ResultFile::open(&path, &header(1)).expect_err("no result file");
-        assert!(error.to_string().contains("no result file of `gauntlet explore`"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("no result file of `gauntlet explore`"),
+            "{error}"
+        );
     }
 }

@@ -93,11 +93,14 @@ fn repeats(points: &[Point], at: usize, before: bool, kind: Kind) -> bool {
     }
     // A sync within a commit: the commit's moment stands for it.
     let within = point.shape == Shape::Sync
-        && at.checked_sub(1).and_then(|i| points.get(i)).is_some_and(|p| {
-            p.place == point.place
-                && p.t_us == point.t_us
-                && matches!(p.shape, Shape::Commit | Shape::Sync)
-        });
+        && at
+            .checked_sub(1)
+            .and_then(|i| points.get(i))
+            .is_some_and(|p| {
+                p.place == point.place
+                    && p.t_us == point.t_us
+                    && matches!(p.shape, Shape::Commit | Shape::Sync)
+            });
     !before || within
 }
 
@@ -174,7 +177,10 @@ pub(super) fn spread<T>(items: Vec<(Injection, T)>, seed: u64, turn: u64) -> Vec
     }
     // The kinds take turns, and within a kind its groups.
     let mut kinds: Vec<VecDeque<Vec<_>>> = by_kind.into_values().collect();
-    if let Some(begins) = usize::try_from(turn).unwrap_or_default().checked_rem(kinds.len()) {
+    if let Some(begins) = usize::try_from(turn)
+        .unwrap_or_default()
+        .checked_rem(kinds.len())
+    {
         kinds.rotate_left(begins);
     }
     let mut order = Vec::new();

@@ -10,8 +10,7 @@ use super::{
     parameters::{Kind, PARAMETERS, parameter},
     parse::{Known, Problem},
     places::Place,
-    roles,
-    spelling, validate_steps,
+    roles, spelling, validate_steps,
 };
 
 /// The substrates a scenario can be meant for.

@@ -111,13 +111,18 @@ pub fn event_names() -> &'static [(&'static str, &'static str)] {
 /// The events within a node that faults can be hung on, each with what it means; only `sim` sees them.
 pub fn local_event_names() -> Vec<(String, String)> {
     let disk = [
-        ("disk commit", "a commit of one of the node's databases, from its first write to its end"),
+        (
+            "disk commit",
+            "a commit of one of the node's databases, from its first write to its end",
+        ),
         (
             "disk sync [FILE]",
             "a file is synced, e.g. `disk sync transport.redb` or `disk sync mailbox.redb`",
         ),
     ];
-    let timers = TIMERS.iter().map(|(name, meaning)| (format!("timer {name}"), *meaning));
+    let timers = TIMERS
+        .iter()
+        .map(|(name, meaning)| (format!("timer {name}"), *meaning));
     disk.into_iter()
         .map(|(name, meaning)| (name.to_owned(), meaning))
         .chain(timers)
@@ -140,7 +145,9 @@ impl When {
             && let Some((what, name)) = local(event).map_err(wrong)?
         {
             let node = Some(link).filter(|node| is_host(node));
-            let node = node.ok_or_else(|| wrong(format!("`{link}` is no node")))?.into();
+            let node = node
+                .ok_or_else(|| wrong(format!("`{link}` is no node")))?
+                .into();
             return Ok(Self {
                 place: Place::Node { node, what, name },
             });

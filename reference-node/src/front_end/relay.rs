@@ -19,13 +19,7 @@ use super::{
     FrontEnd, servers,
     session::{Event, Session, Verb},
 };
-use crate::{
-    accept::trace_field,
-    client::Client,
-    env::BoxStream,
-    sabotage::Sabotage,
-    smtp::Reply,
-};
+use crate::{accept::trace_field, client::Client, env::BoxStream, sabotage::Sabotage, smtp::Reply};
 
 /// A session to a transport server.
 struct Behind {

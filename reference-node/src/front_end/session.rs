@@ -253,7 +253,11 @@ impl Session {
             }
             // RFC 5321 §2.3.8, §4.1.1
             Some(Line::BareLineFeed) => {
-                self.refuse(&Reply::new(500, (5, 5, 2), "a command line ends with CR LF"));
+                self.refuse(&Reply::new(
+                    500,
+                    (5, 5, 2),
+                    "a command line ends with CR LF",
+                ));
                 return None;
             }
         };
@@ -422,9 +426,7 @@ impl Session {
         };
         let (last, refused) = (*last, refusal.is_some());
         let rest = self.input.rest();
-        let take = usize::try_from(*left)
-            .unwrap_or(usize::MAX)
-            .min(rest.len());
+        let take = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
         let octets = rest[..take].to_vec();
         *left -= take as u64;
         let complete = *left == 0;

@@ -96,5 +96,8 @@ fn tc_03_the_end_of_the_connection_is_no_end_of_data() {
         "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx: y\r\n\r\n.",
         64,
     );
-    assert!(passed.ends_with("x: y\r\n\r\n.") && !passed.contains("<last>"), "{passed}");
+    assert!(
+        passed.ends_with("x: y\r\n\r\n.") && !passed.contains("<last>"),
+        "{passed}"
+    );
 }

@@ -75,15 +75,19 @@ fn too_early(case: &Case<'_>, s: &Submitted<'_>) -> Option<Evidence> {
     let Some(acked) = passed.acked().filter(|at| *at < told) else {
         let (text, at) = match passed.reply {
             Some((at, reply)) => (
-                format!("{story}; {primary}'s {} only at {}", reply.code, clock(at.t_us)),
+                format!(
+                    "{story}; {primary}'s {} only at {}",
+                    reply.code,
+                    clock(at.t_us)
+                ),
                 at,
             ),
             None => (format!("{story}; {primary} never answered"), passed.sent),
         };
         return Some(piece(text, [told.seq, at.seq]));
     };
-    let owed = case.config.switch(primary, "ShadowRedundancyEnabled")
-        && copy_hindered(case, s).is_none();
+    let owed =
+        case.config.switch(primary, "ShadowRedundancyEnabled") && copy_hindered(case, s).is_none();
     let copied = case
         .copy_of(s)
         .and_then(|(_, copy)| copy.acked())

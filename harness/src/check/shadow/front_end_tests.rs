@@ -85,7 +85,11 @@ fn sc_15_a_lost_front_end_takes_nothing_with_it() {
     insta::assert_snapshot!(good.told("SC-15"), @"holds: 1 of 1 acks of a front end came after the primary's and the copy's; 1 message outlived the front end");
     let mut bad = story();
     through(&mut bad).ack(1).kill("f1").observe().settle();
-    assert!(bad.told("SC-15").starts_with("violated"), "{}", bad.told("SC-15"));
+    assert!(
+        bad.told("SC-15").starts_with("violated"),
+        "{}",
+        bad.told("SC-15")
+    );
 }
 
 #[test]
@@ -144,8 +148,16 @@ fn what_became_of_a_message_is_not_known_when_the_transport_server_was_lost() {
     let mut story = story();
     story.submit(1, "f1").goes_on(1, "f1>n1").end_of_data(1);
     story.copy(1, "n1>n2").kill("n1");
-    story.ends(1, Outcome::Refused, Some(crate::check::testing::reply(421, "4.4.2 lost")));
+    story.ends(
+        1,
+        Outcome::Refused,
+        Some(crate::check::testing::reply(421, "4.4.2 lost")),
+    );
     story.delivered(1, "n2").settle();
     assert!(!story.told("SC-15").starts_with("violated"));
-    assert!(!story.told("TC-11").starts_with("violated"), "{}", story.told("TC-11"));
+    assert!(
+        !story.told("TC-11").starts_with("violated"),
+        "{}",
+        story.told("TC-11")
+    );
 }

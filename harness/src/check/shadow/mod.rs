@@ -7,8 +7,8 @@ use super::registry::Family;
 mod acceptance;
 mod attempts;
 mod creation;
-mod placement;
 mod front_end;
+mod placement;
 mod roles;
 
 /// The family's checkers.
@@ -34,7 +34,8 @@ mod acceptance_tests;
 #[cfg(test)]
 mod creation_tests;
 #[cfg(test)]
-mod placement_tests;
 mod front_end_tests;
+#[cfg(test)]
+mod placement_tests;
 #[cfg(test)]
 mod roles_tests;
