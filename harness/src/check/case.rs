@@ -502,6 +502,19 @@ impl<'h> Case<'h> {
             .filter(move |f| f.landed.is_some() && concerns(f.what, from, to))
     }
 
+    /// Whether octets that passed the tap of one of the links between two hosts at that moment may not have arrived, or not
+    /// have been acted on: a fault was, or came, upon the way or one of its ends.
+    pub fn may_be_lost(&self, a: &str, b: &str, at: Moment) -> bool {
+        let way_us = if self.substrate == "sim" {
+            10_000
+        } else {
+            500_000
+        };
+        self.faults_on(a, b)
+            .chain(self.faults_on(b, a))
+            .any(|f| f.overlaps(at.t_us, at.t_us.saturating_add(way_us)))
+    }
+
     /// Whether the node was up, and not frozen, all the time in between (microseconds).
     pub fn well_between(&self, node: &str, from: u64, to: u64) -> bool {
         !self

@@ -166,7 +166,7 @@ pub(super) fn run(args: &ExploreArgs, command: &str) -> Done {
     let violated = |by: &std::collections::BTreeMap<Status, u64>| {
         by.get(&Status::Violated).is_some_and(|count| *count > 0)
     };
-    if found.verdicts.values().any(violated) {
+    if found.unrest > 0 || found.verdicts.values().any(violated) {
         return Ok(ExitCode::Violated);
     }
     if found.failures > 0 {
@@ -271,6 +271,21 @@ fn summary(args: &ExploreArgs, found: &Found) -> String {
     if unkept > 0 {
         text.push_str(&format!(
             "{unkept} more failing schedules left no run directory: the result file names them\n"
+        ));
+    }
+    if found.hazards > 0 {
+        let damage = found
+            .damage
+            .iter()
+            .map(|(id, count)| format!("{id} in {count}"));
+        let damage: Vec<String> = damage.collect();
+        let damage = match damage.as_slice() {
+            [] => "nothing violated".to_owned(),
+            some => format!("violated: {}", some.join(", ")),
+        };
+        text.push_str(&format!(
+            "HAZARD: {} schedules with a reverted disk (VZ-05) did damage; {damage}\n",
+            found.hazards
         ));
     }
     if !args.quiet {

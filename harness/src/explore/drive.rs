@@ -102,6 +102,12 @@ pub struct Found {
     pub failing: Vec<ScenarioReport>,
     /// How many schedules failed; earlier calls' included.
     pub failures: u64,
+    /// How many of them did not come to rest after healing.
+    pub unrest: u64,
+    /// How many schedules with an unsupported operation (HAZARD) did damage: it is measured, and no failure.
+    pub hazards: u64,
+    /// …and which guarantees were violated by how many of them.
+    pub damage: BTreeMap<String, u64>,
     /// Real time of the schedules.
     pub elapsed: Duration,
     /// What came to its end is no more than a part: it was interrupted.
@@ -341,11 +347,12 @@ impl Drive<'_> {
             }
         });
         let mut lines = Vec::new();
-        for report in results.scenarios {
+        for mut report in results.scenarios {
             let Some(schedule) = batch.iter().find(|s| s.id == report.scenario) else {
                 continue;
             };
-            let mut line = line(schedule, &report);
+            let unrest = take_unrest(&mut report);
+            let mut line = line(schedule, &report, unrest);
             if line.is_failing() {
                 let kept = self.keep(schedule, &report);
                 line.directory = kept.as_ref().and_then(|report| report.directory.clone());
@@ -373,11 +380,12 @@ impl Drive<'_> {
         let jobs = [self.job(schedule, &violated)];
         let results = self.campaign(&jobs, Keep::All(self.exploration.directory), &|_| {});
         let mut again = results.scenarios.into_iter().next()?;
+        let unrest = take_unrest(&mut again);
         if with_status(&again.verdicts, Status::Violated) != violated && again.failure.is_none() {
             again.failure =
                 Some("the same schedule gave other verdicts the second time: the simulator is not reproducible".into());
         }
-        again.failure = again.failure.or_else(|| report.failure.clone());
+        again.failure = again.failure.or(unrest).or_else(|| report.failure.clone());
         // What holds in a failing schedule is counted, and is no news.
         again.verdicts.retain(|v| v.status == Status::Violated);
         again.title = schedule.key();
@@ -433,8 +441,16 @@ impl Part {
 impl Found {
     fn count(&mut self, line: &Line) {
         self.failures += u64::from(line.is_failing());
+        self.unrest += u64::from(line.unrest.is_some() && !line.hazard);
+        if line.hazard && (line.unrest.is_some() || !line.of(Status::Violated).is_empty()) {
+            self.hazards += 1;
+        }
         for status in STATUSES {
             for id in line.of(status) {
+                if line.hazard && status == Status::Violated {
+                    *self.damage.entry(id.clone()).or_default() += 1;
+                    continue;
+                }
                 let by_status = self.verdicts.entry(id.clone()).or_default();
                 *by_status.entry(status).or_default() += 1;
             }
@@ -450,7 +466,7 @@ const STATUSES: [Status; 5] = [
     Status::NotApplicable,
 ];
 
-fn line(schedule: &Schedule, report: &ScenarioReport) -> Line {
+fn line(schedule: &Schedule, report: &ScenarioReport, unrest: Option<String>) -> Line {
     let mut verdicts = BTreeMap::new();
     for status in STATUSES {
         let ids = with_status(&report.verdicts, status);
@@ -462,6 +478,8 @@ fn line(schedule: &Schedule, report: &ScenarioReport) -> Line {
         schedule: schedule.key(),
         verdicts,
         failure: report.failure.clone(),
+        unrest,
+        hazard: schedule.faults.iter().any(|f| f.kind.is_hazard()),
         directory: None,
     }
 }
@@ -506,17 +524,32 @@ impl Executor for Judge {
     ) -> Result<History, ExecuteError> {
         let (history, _) = simulate(job, place, cancel, false)?;
         let faults = job.plan.scenario.fault.get(self.faults..);
-        let failed = schedules::missed(&history.records, faults.unwrap_or_default())
-            .or_else(|| unrest(&history));
-        match failed {
+        match schedules::missed(&history.records, faults.unwrap_or_default()) {
             Some(reason) if place.is_none() => Err(ExecuteError::Failed(reason)),
             _ => Ok(history),
         }
     }
 
     fn judge(&self, history: &History) -> Vec<Verdict> {
-        check::judge_all(&history.records)
+        let mut verdicts = check::judge_all(&history.records);
+        verdicts.extend(unrest(history).map(|summary| Verdict {
+            guarantee: REST.into(),
+            status: Status::Violated,
+            summary,
+            evidence: Vec::new(),
+            proofs: 1,
+        }));
+        verdicts
     }
+}
+
+/// No guarantee of the catalogue, and asked of every schedule: the cluster comes to rest after everything is healed.
+const REST: &str = "rest";
+
+/// Takes the verdict on [`REST`] out of a report: what was left to do.
+fn take_unrest(report: &mut ScenarioReport) -> Option<String> {
+    let at = report.verdicts.iter().position(|v| v.guarantee == REST)?;
+    Some(report.verdicts.remove(at).summary)
 }
 
 /// What was left to do when the time to settle was over, after everything had been healed.

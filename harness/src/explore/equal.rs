@@ -22,7 +22,7 @@ pub enum Rule {
     /// Nothing lies between before and after: a connection that opens or ends, a timer; the work of a commit, for a fault
     /// that does not end the node's memory.
     OneMoment,
-    /// After one event and before the node's own next act, nothing happened anywhere.
+    /// Between one event of a node and its own next act, nothing happened that could tell them apart.
     NothingBetween,
     /// Heartbeats that are all alike, with nothing else between them.
     IdleHeartbeat,
@@ -34,11 +34,14 @@ impl Rule {
         match self {
             Self::OneCall => "events that passed at one moment",
             Self::OneMoment => "nothing between before and after",
-            Self::NothingBetween => "nothing happened anywhere before the node's next act",
+            Self::NothingBetween => "nothing of the node's between an event and its next act",
             Self::IdleHeartbeat => "idle heartbeats that are alike",
         }
     }
 }
+
+/// The shortest way of octets and resets through the simulated network, in microseconds.
+const SHORTEST_WAY_US: u64 = 500;
 
 /// The longest way of octets and resets through the simulated network, with the timers' resolution, in microseconds.
 const WAY_US: u64 = 3_000;
@@ -80,40 +83,51 @@ impl<'r> Alike<'r> {
         next.saturating_sub(point.t_us) > micros(lasts) + 2 * self.heartbeat_us
     }
 
-    /// A fault that ends `node`'s memory right after this point finds what it finds right before the next one.
+    /// A fault that ends `node`'s memory right after this point finds what it finds right before this other one.
     fn nothing_between(&self, at: usize, node: &str, kind: Kind) -> bool {
-        let (Some(this), Some(next)) = (self.points.get(at), self.points.get(at + 1)) else {
+        let (Some(this), Some(next)) = (self.points.get(at), self.next_of(at, node)) else {
             return false;
         };
-        let is_next_act = next.first == this.last + 1
-            && next.silent == this.silent
-            && next.actor.as_deref() == Some(node);
         // What a commit writes stands in the page cache, synced or not.
         let disk_is_same = matches!(this.shape, Shape::Octets | Shape::Instant)
-            && matches!(next.shape, Shape::Octets | Shape::Instant | Shape::Commit);
+            && matches!(next.shape, Shape::Octets | Shape::Commit);
+        let is_next_act = next.actor.as_deref() == Some(node) && next.silent == this.silent;
         if !kind.ends_memory() || !is_next_act || !disk_is_same {
             return false;
         }
-        // Others hear of the end so much later: none of their own events may come in between.
-        let until = next.t_us + (next.t_us - this.t_us) + WAY_US;
-        if !self.only_acts_of(node, next.last + 1, until) {
+        let from = usize::try_from(this.last + 1).unwrap_or(usize::MAX);
+        let rest = self.records.get(from..).unwrap_or_default();
+        let told = |r: &Record| matches!(&r.event, Event::Tracking { node: of, .. } if of == node);
+        if rest.iter().take_while(|r| r.seq < next.first).any(told) {
             return false;
         }
-        // A host without power does not acknowledge what is on its way to it.
-        kind == Kind::ProcessCrash || self.nothing_on_its_way(at, node)
+        if kind != Kind::ProcessCrash {
+            // A host without power says nothing to anybody, and does not acknowledge what is on its way to it.
+            return self.nothing_on_its_way(at, node);
+        }
+        // Others hear of the end of a process so much later: none of their own events may come in between.
+        let (since, until) = (
+            this.t_us + SHORTEST_WAY_US,
+            next.t_us + (next.t_us - this.t_us) + WAY_US,
+        );
+        let soon = rest
+            .iter()
+            .take_while(|r| r.t_us <= until)
+            .filter(|r| r.t_us >= since);
+        soon.into_iter().all(|r| self.is_act_of(node, r.seq))
     }
 
-    fn only_acts_of(&self, node: &str, from: u64, until_us: u64) -> bool {
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let rest = self.records.get(from..).unwrap_or_default();
-        let soon = rest.iter().take_while(|r| r.t_us <= until_us);
-        let acts: BTreeSet<u64> = self
-            .points
-            .iter()
-            .filter(|p| p.actor.as_deref() == Some(node) && p.t_us <= until_us)
-            .flat_map(|p| p.first..=p.last)
-            .collect();
-        soon.into_iter().all(|r| acts.contains(&r.seq))
+    /// The next event that the node has to do with.
+    fn next_of(&self, at: usize, node: &str) -> Option<&Point> {
+        let rest = self.points.get(at + 1..)?;
+        rest.iter().find(|point| concerns(point, node))
+    }
+
+    fn is_act_of(&self, node: &str, seq: u64) -> bool {
+        let place = self.points.partition_point(|p| p.last < seq);
+        self.points
+            .get(place)
+            .is_some_and(|p| p.first <= seq && p.actor.as_deref() == Some(node))
     }
 
     fn nothing_on_its_way(&self, at: usize, node: &str) -> bool {
@@ -124,15 +138,19 @@ impl<'r> Alike<'r> {
             if point.t_us + WAY_US <= this.t_us {
                 return point.silent == this.silent;
             }
-            let concerns = match &point.place {
-                Place::Link { from, to } => from == node || to == node,
-                Place::Node(_) => false,
-            };
-            if concerns && point.actor.as_deref() != Some(node) {
+            if concerns(point, node) && point.actor.as_deref() != Some(node) {
                 return false;
             }
         }
         false
+    }
+}
+
+/// The event passes a link of the node, or is within it.
+fn concerns(point: &Point, node: &str) -> bool {
+    match &point.place {
+        Place::Link { from, to } => from == node || to == node,
+        Place::Node(of) => of == node,
     }
 }
 

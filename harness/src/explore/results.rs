@@ -66,6 +66,12 @@ pub struct Line {
     /// Why the harness could not finish it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// What was left to do when the cluster should have been at rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrest: Option<String>,
+    /// One of its faults is an unsupported operation, whose damage is measured and no failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hazard: bool,
     /// Its run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
@@ -79,7 +85,8 @@ impl Line {
 
     /// It is one that somebody will want to see.
     pub fn is_failing(&self) -> bool {
-        self.failure.is_some() || !self.of(Status::Violated).is_empty()
+        let broken = self.unrest.is_some() || !self.of(Status::Violated).is_empty();
+        self.failure.is_some() || (broken && !self.hazard)
     }
 }
 
@@ -249,6 +256,8 @@ mod tests {
             schedule: schedule.into(),
             verdicts: BTreeMap::from([("violated".into(), vec!["RO-06".into()])]),
             failure: None,
+            unrest: None,
+            hazard: false,
             directory: None,
         }
     }

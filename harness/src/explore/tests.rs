@@ -1,1 +1,303 @@
+use std::collections::BTreeSet;
 
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    equal::{Alike, Rule},
+    faults::{self, Injection, Kind, Outages},
+    points::{self, Place, Point},
+    schedules::{self, enumerate},
+};
+use crate::{
+    campaign::{Job, simulate},
+    history::{Event, History, Record, Wire},
+    scenario::{self, Plan},
+    tap::Call,
+};
+
+const MAIL: &str = "title = 't'\nguarantees = ['SC-01']\non = ['sim']\n\
+    config = { ShadowResubmitTimeSpan = '15m' }\n\
+    [[step]]\nsubmit = { to = 'n1' }\n[[step]]\nwait-quiet = { at-most = '20m' }\n";
+
+/// The next hop is down for two hours, and n1's shadow server asks every two minutes.
+const IDLE: &str = "title = 't'\nguarantees = ['SC-01']\non = ['sim']\n\
+    config = { OutboundConnectionFailureRetryInterval = '90m', TransientFailureRetryCount = 0 }\n\
+    [[step]]\nsink = { sink = 'sink-1', behaviour = 'down' }\n\
+    [[step]]\nsubmit = { to = 'n1', recipients = ['external'] }\n\
+    [[step]]\nwait = { for = '2h' }\n";
+
+fn plan(text: &str) -> Plan {
+    let scenario = scenario::parse("t.toml", text).expect("a good scenario");
+    scenario::plan("t", "tests", &scenario, 1)
+}
+
+fn run(plan: &Plan, observes: bool) -> (History, Vec<Call>) {
+    let job = Job {
+        plan: plan.clone(),
+        sabotage: None,
+    };
+    simulate(&job, None, &CancellationToken::new(), observes).expect("a run")
+}
+
+fn with(plan: &Plan, fault: &Injection) -> History {
+    let plan = schedules::plan(plan, "t-1".into(), std::slice::from_ref(fault));
+    run(&plan, false).0
+}
+
+/// What a record says, without times and numbers.
+fn said(record: &Record) -> Option<String> {
+    Some(match &record.event {
+        Event::Wire { link, wire, .. } => match wire {
+            Wire::Command { verb, .. } => format!("{link} {verb}"),
+            Wire::Reply { verb, reply } => format!("{link} {verb} {}", reply.code),
+            Wire::FinalReply { kind, reply, .. } => format!("{link} {kind:?} {}", reply.code),
+            Wire::EndOfData { kind, .. } => format!("{link} {kind:?} end"),
+            Wire::Connect => format!("{link} connect"),
+            Wire::ConnectFailed { error } => format!("{link} {error}"),
+            Wire::Greeting { .. } => format!("{link} greeting"),
+            Wire::Close { by, reset } => format!("{link} close {by} {reset}"),
+        },
+        Event::Outcome { outcome, .. } => format!("{outcome:?}"),
+        Event::Delivered(delivery) => format!("delivered {:?}", delivery.recipients),
+        Event::NodeUp { node, .. } => format!("{node} up"),
+        Event::Settled { pending, .. } => format!("settled {pending:?}"),
+        Event::View { node, view } => format!(
+            "{node} {} {} {} {}",
+            view.queue.len(),
+            view.shadow.len(),
+            view.safety_net.len(),
+            view.discard_events.len()
+        ),
+        Event::Mailbox {
+            mailbox, messages, ..
+        } => format!("{mailbox} {}", messages.len()),
+        _ => return None,
+    })
+}
+
+/// What happened after the fault had struck.
+fn afterwards(history: &History) -> Vec<String> {
+    let landed = |r: &&Record| matches!(r.event, Event::FaultLanded { .. });
+    let from = history.records.iter().find(landed).expect("it struck").seq;
+    let rest = history.records.iter().filter(|r| r.seq > from);
+    rest.filter_map(said).collect()
+}
+
+#[test]
+fn a_fault_strikes_at_exactly_the_event_that_it_is_meant_for() {
+    let plan = plan(MAIL);
+    let (history, calls) = run(&plan, true);
+    let all = enumerate(&plan, &history, &calls, &Kind::ALL, None);
+    assert!(all.injections.len() > 1000, "{}", all.injections.len());
+    let points = points::points(&history.records, &calls, points::whole(&history.records));
+    let before_it: Vec<&Record> = history
+        .records
+        .iter()
+        .filter(|r| {
+            !matches!(
+                r.event,
+                Event::Local { .. } | Event::Begin { .. } | Event::Step { .. }
+            )
+        })
+        .collect();
+    for fault in all.injections.iter().step_by(71) {
+        let (when, nth) = (&fault.trigger.when, fault.trigger.nth);
+        let point = points
+            .iter()
+            .find(|p| p.when == *when && p.nth == nth)
+            .expect("its point");
+        let struck = with(&plan, fault);
+        let planned = |r: &&Record| matches!(r.event, Event::FaultPlanned { .. });
+        let at = struck.records.iter().find(planned).expect("it struck");
+        assert_eq!(at.t_us, point.t_us, "{}", fault.key());
+        let same = struck.records.iter().take_while(|r| r.seq < at.seq);
+        let same: Vec<&Event> = same
+            .map(|r| &r.event)
+            .filter(|e| {
+                !matches!(
+                    e,
+                    Event::Local { .. } | Event::Begin { .. } | Event::Step { .. }
+                )
+            })
+            .collect();
+        let expected: Vec<&Event> = before_it
+            .iter()
+            .take_while(|r| r.seq <= point.last)
+            .map(|r| &r.event)
+            .collect();
+        assert_eq!(same, expected, "{}", fault.key());
+    }
+}
+
+/// Every fault that a rule saves, with its point's place and the rule.
+fn saved(plan: &Plan) -> (Vec<Point>, Vec<(usize, Injection, Rule)>, History) {
+    let (history, calls) = run(plan, true);
+    let points = points::points(&history.records, &calls, points::whole(&history.records));
+    let heartbeat = scenario::duration(&plan.scenario, "ShadowHeartbeatFrequency");
+    let alike = Alike::new(&points, &history.records, heartbeat.expect("a duration"));
+    let outages = Outages::of(plan);
+    let mut saved = Vec::new();
+    for (at, point) in points.iter().enumerate() {
+        for before in [true, false] {
+            for fault in faults::at(point, before, &plan.scenario.cluster.nodes, &outages) {
+                if let Some(rule) = alike.rule(at, &fault) {
+                    saved.push((at, fault, rule));
+                }
+            }
+        }
+    }
+    (points, saved, history)
+}
+
+#[test]
+fn what_nothing_between_saves_would_have_been_the_same_run() {
+    let mut compared = 0;
+    for seed in 1..=8 {
+        let plan = Plan { seed, ..plan(MAIL) };
+        let (points, saved, _) = saved(&plan);
+        for (at, fault, rule) in saved {
+            if rule != Rule::NothingBetween {
+                continue;
+            }
+            let node = fault.node.clone().expect("a node's fault");
+            let next = points[at + 1..].iter().find(|p| match &p.place {
+                Place::Link { from, to } => *from == node || *to == node,
+                Place::Node(of) => *of == node,
+            });
+            let next = next.expect("its next act");
+            let mut other = fault.clone();
+            other.trigger.when.clone_from(&next.when);
+            other.trigger.nth = next.nth;
+            other.trigger.before = true;
+            let (one, same) = (with(&plan, &fault), with(&plan, &other));
+            assert_eq!(
+                afterwards(&one),
+                afterwards(&same),
+                "seed {seed}: {} and {}",
+                fault.key(),
+                other.key()
+            );
+            compared += 1;
+        }
+    }
+    println!("{compared} compared");
+    assert!(compared > 0, "the rule never applied");
+}
+
+#[test]
+fn idle_heartbeats_that_are_alike_are_tried_once() {
+    let plan = plan(IDLE);
+    let (points, saved, _) = saved(&plan);
+    let idle: Vec<_> = saved
+        .iter()
+        .filter(|(_, _, rule)| *rule == Rule::IdleHeartbeat)
+        .collect();
+    let places: BTreeSet<usize> = idle.iter().map(|(at, ..)| *at).collect();
+    assert!(places.len() > 100, "{} points", places.len());
+    let mut compared = 0;
+    for (at, fault, _) in idle.iter().step_by(idle.len() / 8 + 1) {
+        // The last one before it that no rule saves stands for it.
+        let stands = |p: &&Point| {
+            p.when == points[*at].when && !idle.iter().any(|(i, ..)| points[*i].first == p.first)
+        };
+        let first = points[..*at].iter().rfind(stands);
+        let Some(first) = first else { continue };
+        let mut other = fault.clone();
+        other.trigger.nth = first.nth;
+        // Alike from the fault to its end, and one heartbeat on.
+        let (one, same) = (with(&plan, fault), with(&plan, &other));
+        let (one, same) = (afterwards(&one), afterwards(&same));
+        let end = |all: &[String]| all.last().cloned();
+        assert_eq!(
+            one.iter().take(12).collect::<Vec<_>>(),
+            same.iter().take(12).collect::<Vec<_>>(),
+            "{}",
+            fault.key()
+        );
+        assert_eq!(end(&one), end(&same), "{}", fault.key());
+        compared += 1;
+    }
+    assert!(compared > 0);
+}
+
+#[test]
+fn every_beginning_of_the_order_has_every_kind_and_the_seed_decides() {
+    let plan = plan(MAIL);
+    let (history, calls) = run(&plan, true);
+    let all = enumerate(&plan, &history, &calls, &Kind::ALL, None).injections;
+    let count = all.len();
+    let order = |seed, turn| -> Vec<String> {
+        let items = all.iter().cloned().map(|fault| (fault, ())).collect();
+        let order = schedules::spread(items, seed, turn);
+        order
+            .into_iter()
+            .map(|(fault, ())| format!("{:?} {}", fault.kind, fault.key()))
+            .collect()
+    };
+    let one = order(1, 0);
+    assert_eq!(
+        one.iter().collect::<BTreeSet<_>>().len(),
+        count,
+        "each once"
+    );
+    assert_eq!(one, order(1, 0));
+    assert_ne!(one, order(2, 0));
+    for turn in 0..8 {
+        let begins = order(1, turn);
+        let kinds: BTreeSet<&str> = begins[..8]
+            .iter()
+            .filter_map(|key| key.split(' ').next())
+            .collect();
+        assert_eq!(kinds.len(), 8, "{begins:?}");
+    }
+}
+
+#[test]
+fn a_schedule_whose_fault_did_not_strike_is_told() {
+    let plan = plan(MAIL);
+    let (history, calls) = run(&plan, true);
+    let all = enumerate(&plan, &history, &calls, &[Kind::Reset], None);
+    let mut fault = all.injections.first().expect("a reset").clone();
+    let struck = with(&plan, &fault);
+    let triggers = [fault.trigger.clone()];
+    assert_eq!(schedules::missed(&struck.records, &triggers), None);
+    fault.trigger.nth = 99;
+    let idle = with(&plan, &fault);
+    let said = schedules::missed(&idle.records, &[fault.trigger]).expect("it did not strike");
+    assert!(said.ends_with("(number 99) did not strike"), "{said}");
+}
+
+#[test]
+fn a_second_fault_comes_within_the_recovery_and_spares_other_servers_until_then() {
+    let plan = plan(MAIL);
+    let (history, calls) = run(&plan, true);
+    let all = enumerate(&plan, &history, &calls, &[Kind::ProcessCrash], None);
+    let on_n1 =
+        |f: &&Injection| f.node.as_deref() == Some("n1") && f.trigger.when.ends_with(">n1 acked");
+    let first = all
+        .injections
+        .iter()
+        .find(on_n1)
+        .expect("a crash of n1 at the ack");
+    let job = schedules::plan(&plan, "t-1".into(), std::slice::from_ref(first));
+    let (history, calls) = run(&job, true);
+    let seconds = enumerate(&job, &history, &calls, &[Kind::ProcessCrash], Some(first));
+    let landed = |r: &&Record| matches!(r.event, Event::FaultLanded { .. });
+    let up = |r: &&Record| matches!(&r.event, Event::NodeUp { incarnation: 2, .. });
+    let struck = history.records.iter().find(landed).expect("struck").seq;
+    let back = history.records.iter().find(up).expect("back").seq;
+    let points = points::points(&history.records, &calls, (struck, u64::MAX));
+    assert!(
+        seconds.injections.len() > 50,
+        "{}",
+        seconds.injections.len()
+    );
+    for second in &seconds.injections {
+        let point = points
+            .iter()
+            .find(|p| p.when == second.trigger.when && p.nth == second.trigger.nth);
+        let point = point.unwrap_or_else(|| panic!("{} is before the first fault", second.key()));
+        let other = second.node.as_deref() != Some("n1");
+        assert!(!other || point.first > back, "{}: n1 is down", second.key());
+    }
+}

@@ -308,7 +308,7 @@ fn a_link_that_cannot_be() {
 #[test]
 fn an_event_that_is_none() {
     insta::assert_snapshot!(report(&spoiled("n1>n2 copy acked", "n1>n2 copy aked")), @r#"
-     × `n1>n2 copy aked` is no event on a link
+     × `n1>n2 copy aked` is no event on a link or within a node
        ╭─[suites/x.toml:28:8]
     27 │ [[fault]]
     28 │ when = "n1>n2 copy aked"
@@ -319,9 +319,32 @@ fn an_event_that_is_none() {
      help: there is no event `copy aked`; known are `connect`, `connect failed`, `greeting`, `ehlo`,
            `mail`, `rcpt`, `data`, `end-of-data`, `acked`, `refused`, `copy begun`, `copy end-of-
            data`, `copy acked`, `copy refused`, `delivery begun`, `delivery end-of-data`, `delivery
-           acked`, `delivery refused`, `discard asked`, `discard answered`, `close`, `command VERB`,
-           `reply VERB [CODE]`
+           acked`, `delivery refused`, `discard asked`, `discard answered`, `close`, `unasked reply`,
+           `command VERB`, `reply VERB [CODE]`
     "#);
+}
+
+#[test]
+fn an_event_within_a_node_is_for_the_simulator() {
+    let text = |on: &str, when: &str| {
+        format!(
+            "title = 't'\nguarantees = ['SC-01']\non = [{on}]\n[[step]]\nsubmit = {{ to = 'n1' }}\n\
+             [[fault]]\nwhen = '{when}'\ndo = {{ crash = {{ node = 'n1' }} }}\n"
+        )
+    };
+    let parsed = |on, when| super::super::parse("x.toml", &text(on, when));
+    for when in [
+        "n1 disk sync",
+        "* disk commit",
+        "n1 disk sync mailbox.redb",
+        "n2 timer heartbeat",
+    ] {
+        assert!(parsed("'sim'", when).is_ok(), "{when}");
+        assert!(parsed("'sim', 'process'", when).is_err(), "{when}");
+    }
+    for when in ["n9 disk sync", "n1 disk", "n1 timer tea"] {
+        assert!(parsed("'sim'", when).is_err(), "{when}");
+    }
 }
 
 #[test]

@@ -426,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn events_within_a_node_match_by_node_and_name() {
+        for (name, _) in local_event_names() {
+            let text = format!("n* {}", name.replace("[FILE]", "transport.redb"));
+            assert_eq!(when(&text).node(), Some("n*"), "{text}");
+        }
+        let any = when("n1 disk sync");
+        assert!(any.is_local("n1", Local::Sync, Some("mailbox.redb")));
+        assert!(!any.is_local("n2", Local::Sync, Some("mailbox.redb")));
+        assert!(!any.is_local("n1", Local::Commit, None));
+        assert!(!any.is_link("n1", "n2"));
+        let one = when("* disk sync transport.redb");
+        assert!(!one.is_local("n1", Local::Sync, Some("mailbox.redb")));
+        let timer = when("n1 timer heartbeat");
+        assert!(timer.is_local("n1", Local::Timer, Some("heartbeat")));
+        assert!(!timer.is_local("n1", Local::Timer, Some("retry")));
+    }
+
+    #[test]
     fn links_match_by_name_and_wildcard() {
         assert!(when("n1>n2 connect").is_link("n1", "n2"));
         assert!(!when("n1>n2 connect").is_link("n2", "n1"));

@@ -153,7 +153,14 @@ fn judge(
         .filter(|c| c.from == hold.primary && c.to == host)
         .any(|c| {
             c.exchanges.iter().any(|e| {
-                e.message == hold.message && e.kind != Transaction::Copy && e.reply.is_none()
+                // A reply that went by when the server was down, or went down, did not reach it.
+                let reached = |(at, _): (Moment, _)| {
+                    !case.may_be_lost(hold.primary, host, at)
+                        && !(at > outage.down && at < outage.up)
+                };
+                e.message == hold.message
+                    && e.kind != Transaction::Copy
+                    && !e.reply.is_some_and(reached)
             })
         });
     match account.arrivals.len() {

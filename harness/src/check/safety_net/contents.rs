@@ -9,10 +9,10 @@ use crate::{
         evidence::{Tally, clock, piece},
         heartbeat::{
             holding::{Hold, holds, us, views},
-            processing::processed_us,
+            processing::{RETRY, processed_us},
         },
     },
-    history::NodeView,
+    history::{Fault, NodeView},
 };
 
 /// SN-01. Once the primary server has delivered a message to all recipients, and until SafetyNetHoldTime ends, its
@@ -35,6 +35,10 @@ pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
                 tally.kept();
                 continue;
             }
+            // It may not have known that it was done, and have lost what it knew.
+            if went_down_since(case, hold, at.t_us) {
+                break;
+            }
             let text = format!(
                 "{} had delivered {} to all its recipients by {}; at {} it is not in its primary Safety Net",
                 hold.primary,
@@ -54,6 +58,21 @@ pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
     )
 }
 
+/// The primary server failed while it had the message, and delivers it again, or has not had the time to; or its disk went
+/// back.
+fn went_down_since(case: &Case<'_>, hold: &Hold<'_>, at_us: u64) -> bool {
+    let retry = us(case.config.scaled(RETRY));
+    case.faults
+        .iter()
+        .filter(|f| f.what.node() == Some(hold.primary) && f.overlaps(hold.since.t_us, at_us))
+        .any(|f| {
+            let disk = matches!(f.what, Fault::Destroy { .. } | Fault::Revert { .. });
+            disk || f
+                .healed
+                .is_none_or(|up| up.t_us.saturating_add(retry) > at_us)
+        })
+}
+
 /// SN-02. Once a shadow server has been told that a message is delivered, and until SafetyNetHoldTime ends, its views
 /// show the message in Safety Net, as a shadow one. Only where it was up since it was told, and kept its database.
 pub(super) fn shadow_after_notification(case: &Case<'_>) -> Verdict {
@@ -65,6 +84,9 @@ pub(super) fn shadow_after_notification(case: &Case<'_>) -> Verdict {
         let Some((told, true)) = hold.notified else {
             continue;
         };
+        if case.may_be_lost(hold.server, hold.primary, told) {
+            continue;
+        }
         // A shadow server that had taken the message over by then has no shadow message to move.
         let owner = hold.promoted.is_some()
             || hold.renewed.is_some_and(|r| r.at < told)

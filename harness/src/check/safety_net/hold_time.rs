@@ -90,6 +90,9 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
         let Some((told, true)) = hold.notified.filter(|_| hold.promoted.is_none()) else {
             continue;
         };
+        if case.may_be_lost(hold.server, hold.primary, told) {
+            continue;
+        }
         let time = case.config.span(hold.server, "SafetyNetHoldTime");
         let tolerance = us(case.config.tolerance(time));
         let until = hold
