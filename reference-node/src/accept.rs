@@ -19,7 +19,7 @@ use crate::{
     node::{Node, Queued},
     sabotage::Sabotage,
     shadow::{candidates, peer::PeerSession},
-    smtp::{Reply, Transaction},
+    smtp::{Kind, Reply, Transaction},
     store::{Discard, DiscardKind, StoreError, TransportWrite},
     tracking::TrackingEvent,
 };
@@ -101,7 +101,10 @@ async fn store_and_copy(
     client_gone: &AtomicBool,
 ) -> (Option<Reply>, Option<PeerSession>) {
     let esmtp = transaction.esmtp;
-    let servers = shadow_servers(node, esmtp, header.message_id.as_deref());
+    let servers = match &transaction.kind {
+        Kind::Handover { .. } if node.sabotaged(Sabotage::NoCopyForOtherBoundaries) => Vec::new(),
+        _ => shadow_servers(node, esmtp, header.message_id.as_deref()),
+    };
     let (row, envelope, content, stored) =
         store(node, transaction, header, &trace, servers.first());
     let id = envelope.id.clone();
@@ -133,7 +136,8 @@ async fn store_and_copy(
     let wanted = transport.shadow_redundancy_enabled && transport.reject_message_on_shadow_failure;
     let rejects = (wanted && !node.sabotaged(Sabotage::AcceptUnshadowed))
         || (transport.shadow_redundancy_enabled && node.sabotaged(Sabotage::RejectAlways));
-    // SC-09, SC-10, TO-01, TO-02
+    let rejects = rejects || (servers.is_empty() && node.sabotaged(Sabotage::RefuseWhenAlone));
+    // SC-09, SC-10, SC-17, TO-01, TO-02
     if (copying.confirmed.is_none() && rejects) || dropped {
         node.tracking
             .event(TrackingEvent::HaRedirectFail, "SMTP", &envelope, "");
@@ -194,6 +198,11 @@ fn store(
     first: Option<&Server>,
 ) -> (u64, Envelope, Bytes, crate::store::Receipt<()>) {
     let now = node.now();
+    let submit_time = match transaction.kind {
+        // Both boundaries take it for the same message (DD-01).
+        Kind::Handover { submit_time } => Timestamp(submit_time),
+        _ => header.date.unwrap_or(now),
+    };
     let mut state = node.state();
     let row = state.next_row();
     let id = TransportId::new(&node.config.name, node.database_id(), row);
@@ -224,7 +233,7 @@ fn store(
             })
             .collect(),
         received: now,
-        submit_time: header.date.unwrap_or(now),
+        submit_time,
         message_id: header.message_id,
         size: content.len() as u64,
         origin: Origin::Received,

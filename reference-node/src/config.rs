@@ -553,6 +553,15 @@ impl Config {
         self.servers.iter().find(|s| s.name == name)
     }
 
+    /// The server is this node, or in its boundary.
+    pub fn in_boundary(&self, server: &str) -> bool {
+        server == self.name
+            || match (self.server(&self.name), self.server(server)) {
+                (Some(own), Some(other)) => own.shares_boundary(other),
+                _ => false,
+            }
+    }
+
     /// The route of an address, by its domain.
     pub fn route(&self, address: &str) -> Option<&Route> {
         let domain = address

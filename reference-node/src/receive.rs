@@ -240,7 +240,9 @@ impl Connection {
         let (node, copies, lost) = (self.node.clone(), self.copies.take(), gone.clone());
         self.node.env.spawn(Box::pin(async move {
             let answer = match &transaction.kind {
-                Kind::Mail => accept::mail(&node, transaction, trace, copies, &lost).await,
+                Kind::Mail | Kind::Handover { .. } => {
+                    accept::mail(&node, transaction, trace, copies, &lost).await
+                }
                 Kind::Copy { .. } => (Some(node.hold_copy(transaction, &peer).await), copies),
                 Kind::Deliver { .. } => (Some(node.deliver_for_peer(transaction).await), copies),
             };
@@ -293,7 +295,7 @@ impl Connection {
             {
                 return Err(Reply::no_mailbox(&to.path));
             }
-            Kind::Deliver { .. } | Kind::Mail => {}
+            Kind::Deliver { .. } | Kind::Handover { .. } | Kind::Mail => {}
         }
         // RFC 5321 §4.5.1: mail to the postmaster is always taken, also without domain.
         if !to.path.contains('@') {
@@ -338,7 +340,9 @@ impl Connection {
             PeerCommand::Xshadow { .. } if node.refuses_copies() => {
                 Reply::new(451, (4, 4, 0), "not a shadow server now")
             }
-            PeerCommand::Xshadow { .. } | PeerCommand::Xdeliver { .. } => Reply::ok("send it"),
+            PeerCommand::Xshadow { .. }
+            | PeerCommand::Xdeliver { .. }
+            | PeerCommand::Xhandover { .. } => Reply::ok("send it"),
             PeerCommand::Xqdiscard { cursor, most } => match self.session.peer() {
                 Peer::Server(name) => node.answer_discards(&name.clone(), cursor, most).await,
                 Peer::Outside | Peer::Operator => {

@@ -51,9 +51,12 @@ sabotages! {
     RemoteWhenLocalOnly = "remote-when-local-only" breaks ["SC-07"]: "asks remote sites although the preference is LocalOnly";
     PreferenceEverywhere = "preference-everywhere" breaks ["SC-08"]: "heeds the preference outside of DAGs over several sites, too";
     RejectAlways = "reject-always" breaks ["SC-09", "TO-01"]: "refuses what it cannot copy although RejectMessageOnShadowFailure is false";
-    AcceptUnshadowed = "accept-unshadowed" breaks ["SC-10"]: "accepts what it cannot copy although RejectMessageOnShadowFailure is true";
+    AcceptUnshadowed = "accept-unshadowed" breaks ["SC-10", "SC-17"]: "accepts what it cannot copy although RejectMessageOnShadowFailure is true";
     KeepRefused = "keep-refused" breaks ["SC-10", "TC-11"]: "keeps and delivers a message that it refused with 451 4.4.0";
     CopyWhenDisabled = "copy-when-disabled" breaks ["SC-11"]: "makes shadow copies although ShadowRedundancyEnabled is false";
+    NoCopyForOtherBoundaries = "no-copy-for-other-boundaries" breaks ["SC-13"]: "makes no shadow copy of what comes from another boundary";
+    DeliverAcrossBoundaries = "deliver-across-boundaries" breaks ["SC-13"]: "delivers to a mailbox server of another boundary as if it were in its own";
+    RefuseWhenAlone = "refuse-when-alone" breaks ["SC-17"]: "refuses mail when no other server may hold a copy, although RejectMessageOnShadowFailure is false";
     ResubmitExternal = "resubmit-external" breaks ["SC-14"]: "resubmits from Safety Net what was acknowledged outside the boundary";
     FrontEndAcksEarly = "front-end-acks-early" breaks ["SC-15"]: "a front end acks as soon as it has passed the end of data on";
     SingleRole = "single-role" breaks ["SC-16"]: "refuses to be shadow server while it is primary for a message";

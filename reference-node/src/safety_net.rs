@@ -194,13 +194,13 @@ pub(crate) async fn resubmit(node: &Node, from: u64, to: u64) -> Reply {
     Reply::ok(format!("resubmitted={count}"))
 }
 
-/// The envelope of a resubmission: recipients with a mailbox of the organization only (SC-14).
+/// The envelope of a resubmission: recipients with a mailbox in the boundary only (SC-14).
 fn again(node: &Node, mut envelope: Envelope) -> Option<Envelope> {
     if !node.sabotaged(Sabotage::ResubmitExternal) {
         envelope.recipients.retain(|r| {
             matches!(
                 destination(&node.config, &r.to.path),
-                Some(NextHop::MailboxServer(_))
+                Some(NextHop::MailboxServer(server)) if node.config.in_boundary(&server)
             )
         });
     }

@@ -9,7 +9,7 @@ use super::{
     evidence::{self, Tally, clock, fault},
 };
 use crate::{
-    history::Fault,
+    history::{Fault, Transaction},
     scenario::{Database, Step},
 };
 
@@ -103,8 +103,8 @@ fn new_database(case: &Case<'_>, node: &str, ids: Option<(&str, &str)>, up: Mome
     planned && ids.is_none_or(|(before, after)| before != after)
 }
 
-/// Why the shadow redundancy guarantees do not bind this run, if they do not: two servers lost data while a message
-/// was in transit that both may have held, with no moment of quiet in between (SC-17); or a node is alone.
+/// Why the shadow redundancy guarantees do not bind this run, if they do not: both own servers of a message lost
+/// data while it was in transit, with no moment of quiet in between (SC-17); or a node is alone.
 pub fn outside(case: &Case<'_>, ledger: &Ledger<'_>) -> Option<String> {
     let mut nodes = case.transport_nodes();
     if let (Some(only), None) = (nodes.next(), nodes.next()) {
@@ -120,7 +120,7 @@ pub fn outside(case: &Case<'_>, ledger: &Ledger<'_>) -> Option<String> {
             let hit = ledger
                 .entries
                 .values()
-                .find(|e| in_transit(case, e, first.at, second.at));
+                .find(|e| in_transit(case, e, first, second));
             if let Some(entry) = hit {
                 return Some(two_strikes(first, second, entry.message));
             }
@@ -139,14 +139,19 @@ fn two_strikes(first: &Strike<'_>, second: &Strike<'_>, message: u32) -> String 
     )
 }
 
-fn in_transit(case: &Case<'_>, entry: &Entry<'_>, from: Moment, to: Moment) -> bool {
+/// The message was on its way all the time between two strikes, and they struck its own servers.
+fn in_transit(case: &Case<'_>, entry: &Entry<'_>, first: &Strike<'_>, second: &Strike<'_>) -> bool {
+    let own = |s: &Submitted<'_>| {
+        homes(case, s).iter().any(|home| {
+            let struck = [first.node, second.node];
+            struck.contains(&home.primary) && home.shadow.is_some_and(|n| struck.contains(&n))
+        })
+    };
     let begun = entry
-        .submissions
-        .iter()
-        .filter_map(|i| case.submissions.get(*i))
-        .any(|s| s.acked() && s.at < from);
+        .submitted(case)
+        .any(|s| s.acked() && s.at < first.at && own(s));
     let late = |a: &super::Account<'_>| {
-        a.owed.is_some() && a.arrivals.iter().all(|x| x.t_us > to.signed_us())
+        a.owed.is_some() && a.arrivals.iter().all(|x| x.t_us > second.at.signed_us())
     };
     begun && entry.accounts.values().any(late)
 }
@@ -158,69 +163,149 @@ impl Moment {
     }
 }
 
-/// Why the loss of one message does not break the promise, if it does not (SC-17): two servers lost data between its
-/// submission and the next moment of quiet; or its only holder did, where no copy could or should be made.
-pub fn loss_excused(case: &Case<'_>, entry: &Entry<'_>, owed: Moment) -> Option<String> {
-    let submitted = entry
-        .submissions
-        .iter()
-        .filter_map(|i| case.submissions.get(*i))
-        .find(|s| s.acked())?;
-    let quiet = case
-        .quiet
-        .iter()
-        .find(|q| **q > owed)
-        .map_or(u64::MAX, |q| q.seq);
+/// Why the loss of one message for one recipient does not break the promise, if it does not (SC-17): both servers that
+/// answered for it lost data between its submission and the next moment of quiet; or its only holder did, where no copy
+/// could or should be made. A message that was acked several times is lost only when each of these is.
+pub fn loss_excused(case: &Case<'_>, entry: &Entry<'_>, recipient: &str) -> Option<String> {
+    let named = |s: &&Submitted<'_>| {
+        s.what.recipients.iter().any(|r| r == recipient) && !s.refused.contains_key(recipient)
+    };
+    let mut promises: Vec<_> = entry
+        .submitted(case)
+        .filter(|s| s.acked())
+        .filter(named)
+        .collect();
+    if promises.is_empty() {
+        promises = entry.submitted(case).filter(named).collect();
+    }
+    let mut reasons = Vec::new();
+    for s in promises {
+        reasons.push(left(case, entry.message, s)?);
+    }
+    reasons.into_iter().next()
+}
+
+/// How a submission left the guarantee, if it did.
+fn left(case: &Case<'_>, message: u32, s: &Submitted<'_>) -> Option<String> {
+    let after = s.ended.unwrap_or(s.at);
+    let quiet = case.quiet.iter().find(|q| **q > after);
+    let quiet = quiet.map_or(u64::MAX, |q| q.seq);
     let mut hits = strikes(case);
-    hits.retain(|s| s.at > submitted.at && s.at.seq < quiet);
-    if let Some(first) = hits.first()
-        && let Some(second) = hits.iter().find(|s| s.node != first.node)
-    {
-        return Some(two_strikes(first, second, entry.message));
-    }
-    // What was acked was synced: a host that lost power alone excuses nothing (TC-02).
-    let own = hits
-        .iter()
-        .find(|s| s.node == submitted.node() && s.replaced)?;
-    if !case
-        .config
-        .switch(submitted.node(), "ShadowRedundancyEnabled")
-    {
-        return Some(format!("{} while shadow redundancy was off", own.text));
-    }
-    if case.boundary(submitted.node()).is_empty() {
-        return Some(format!("{}, alone in its boundary", own.text));
-    }
-    let reject = case
-        .config
-        .switch(submitted.node(), "RejectMessageOnShadowFailure");
-    let why = (!reject && case.copy_of(submitted).is_none())
-        .then(|| copy_hindered(case, submitted))
-        .flatten()?;
-    Some(format!(
-        "{}, and no copy of message {} could be made before: {why}",
-        own.text, entry.message
-    ))
+    hits.retain(|x| x.at > s.at && x.at.seq < quiet);
+    let homes = homes(case, s);
+    homes.iter().find_map(|home| {
+        let hit = |node: &str| hits.iter().find(|x| x.node == node);
+        let primary = hit(home.primary);
+        if let (Some(a), Some(b)) = (primary, home.shadow.and_then(hit)) {
+            let (first, second) = if a.at < b.at { (a, b) } else { (b, a) };
+            return Some(two_strikes(first, second, message));
+        }
+        // What was acked was synced: a host that lost power alone excuses nothing (TC-02).
+        let own =
+            primary.and_then(|_| hits.iter().find(|x| x.node == home.primary && x.replaced))?;
+        if !case.config.switch(home.primary, "ShadowRedundancyEnabled") {
+            return Some(format!("{} while shadow redundancy was off", own.text));
+        }
+        if case.boundary(home.primary).is_empty() {
+            return Some(format!("{}, alone in its boundary", own.text));
+        }
+        let reject = case
+            .config
+            .switch(home.primary, "RejectMessageOnShadowFailure");
+        let why = (!reject && home.shadow.is_none())
+            .then(|| hindered_between(case, home.primary, message, home.begun, home.ended))
+            .flatten()?;
+        Some(format!(
+            "{}, and no copy of message {message} could be made before: {why}",
+            own.text
+        ))
+    })
+}
+
+/// A message's own servers in one boundary: its primary server, and the shadow server that had confirmed its copy when
+/// the primary server answered for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Home<'h> {
+    pub(super) primary: &'h str,
+    pub(super) shadow: Option<&'h str>,
+    begun: Moment,
+    ended: Option<Moment>,
+}
+
+/// The own servers of a submission: of the node that it went to, and of each node that another one passed it on to
+/// (SC-13).
+pub(super) fn homes<'h>(case: &Case<'h>, s: &Submitted<'h>) -> Vec<Home<'h>> {
+    let first = Home {
+        primary: s.node(),
+        shadow: case.copy_of(s).map(|(c, _)| c.to),
+        begun: s.at,
+        ended: s.ended,
+    };
+    let passed_on = handed_over(case)
+        .into_iter()
+        .filter(|(_, e)| e.message == Some(s.what.message) && e.sent > s.at && e.acked().is_some());
+    let further = passed_on.map(|(c, e)| Home {
+        primary: c.to,
+        shadow: copied_before_answer(case, c.to, e).map(|(copy, _)| copy.to),
+        begun: e.sent,
+        ended: e.acked(),
+    });
+    [first].into_iter().chain(further).collect()
+}
+
+/// Transactions in which one node gave another a message as an ordinary one, in order.
+pub(super) fn handed_over<'c, 'h>(
+    case: &'c Case<'h>,
+) -> Vec<(&'c super::Connection<'h>, &'c super::Exchange<'h>)> {
+    let mut all = case.exchanges();
+    all.retain(|(c, e)| e.kind == Transaction::Mail && case.is_node(c.from) && case.is_node(c.to));
+    all
+}
+
+/// The copy of what came to `node` in this transaction, confirmed before the answer to it.
+pub(super) fn copied_before_answer<'c, 'h>(
+    case: &'c Case<'h>,
+    node: &str,
+    came: &super::Exchange<'_>,
+) -> Option<(&'c super::Connection<'h>, &'c super::Exchange<'h>)> {
+    let copies = case.copies(came.message?);
+    copies.into_iter().find(|(c, e)| {
+        let in_time = e
+            .acked()
+            .is_some_and(|at| came.reply.is_none_or(|(end, _)| at < end));
+        in_time && e.sent > came.sent && c.from == node && c.to != node && case.is_node(c.to)
+    })
 }
 
 /// Why no copy of a submission could be made while it was being accepted, if so: a try failed, or every other node of
 /// the boundary was out of reach. It is what allows an ack without a copy (SC-09, TO-01), or demands a refusal (SC-10).
 pub fn copy_hindered(case: &Case<'_>, s: &Submitted<'_>) -> Option<String> {
-    if case.boundary(s.node()).is_empty() {
-        return Some(format!("{} is alone in its boundary", s.node()));
+    hindered_between(case, s.node(), s.what.message, s.at, s.ended)
+}
+
+/// The same for a message that `node` took in between two moments, whoever sent it.
+pub(super) fn hindered_between(
+    case: &Case<'_>,
+    node: &str,
+    message: u32,
+    begun: Moment,
+    ended: Option<Moment>,
+) -> Option<String> {
+    if case.boundary(node).is_empty() {
+        return Some(format!("{node} is alone in its boundary"));
     }
-    if let Some((link, at)) = failed_try(case, s) {
+    if let Some((link, at)) = failed_try(case, node, message, begun, ended) {
         return Some(format!("the try on {link} at {} failed", clock(at.t_us)));
     }
-    let (from, to) = (s.at.t_us, s.ended.map_or(case.last_us, |m| m.t_us));
+    let (from, to) = (begun.t_us, ended.map_or(case.last_us, |m| m.t_us));
     let away = |peer: &str| {
         let covers = |f: &super::FaultSpan<'_>| {
             f.landed.is_some_and(|at| at.t_us <= from) && f.healed.is_none_or(|at| at.t_us >= to)
         };
-        case.faults_on(s.node(), peer)
-            .any(|f| f.what.node() != Some(s.node()) && covers(f))
+        case.faults_on(node, peer)
+            .any(|f| f.what.node() != Some(node) && covers(f))
     };
-    let peers = case.boundary(s.node());
+    let peers = case.boundary(node);
     peers
         .into_iter()
         .all(away)
@@ -230,23 +315,40 @@ pub fn copy_hindered(case: &Case<'_>, s: &Submitted<'_>) -> Option<String> {
 /// A try may have come to its ShadowCopyTimeout before the answer, unseen (TO-01): on real sockets a reply that is under
 /// way when the node gives the session up goes by first, and on a busy machine long before the session's end. The tap
 /// sees the end of data before the node and the answer after it, so no try took longer than what lies between.
-fn was_given_up_unseen(case: &Case<'_>, s: &Submitted<'_>) -> bool {
-    let longest = case.config.span(s.node(), "ShadowCopyTimeout").as_micros();
-    let answered = case.exchange_of(s).zip(s.ended);
-    case.substrate != "sim"
-        && answered.is_some_and(|((_, exchange), ended)| {
-            u128::from(ended.t_us - exchange.sent.t_us) >= longest
-        })
+fn was_given_up_unseen(
+    case: &Case<'_>,
+    node: &str,
+    message: u32,
+    from: Moment,
+    ended: Option<Moment>,
+) -> bool {
+    let longest = case.config.span(node, "ShadowCopyTimeout").as_micros();
+    let Some(ended) = ended else {
+        return false;
+    };
+    let mut came = case
+        .connections()
+        .filter(|c| c.to == node)
+        .flat_map(|c| &c.exchanges)
+        .filter(|e| e.message == Some(message) && e.kind == Transaction::Mail)
+        .filter(|e| e.sent >= from && e.sent < ended);
+    case.substrate != "sim" && came.any(|e| u128::from(ended.t_us - e.sent.t_us) >= longest)
 }
 
-fn failed_try<'c>(case: &'c Case<'_>, s: &Submitted<'_>) -> Option<(&'c str, Moment)> {
-    let ended = s.ended.map_or(u64::MAX, |m| m.seq);
-    let meanwhile = |at: Moment| at > s.at && at.seq < ended;
-    let peers = case.boundary(s.node());
-    let given_up = was_given_up_unseen(case, s);
+fn failed_try<'c>(
+    case: &'c Case<'_>,
+    node: &str,
+    message: u32,
+    from: Moment,
+    ended: Option<Moment>,
+) -> Option<(&'c str, Moment)> {
+    let given_up = was_given_up_unseen(case, node, message, from, ended);
+    let ended = ended.map_or(u64::MAX, |m| m.seq);
+    let meanwhile = |at: Moment| at > from && at.seq < ended;
+    let peers = case.boundary(node);
     let tries = case
         .connections()
-        .filter(|c| c.from == s.node() && peers.contains(c.to) && !c.other_purpose());
+        .filter(|c| c.from == node && peers.contains(c.to) && !c.other_purpose());
     tries
         // A copy that was confirmed later shows that the node did not wait for it. Only a session that it had given up
         // by then is a failed try, or had every reason to have given up.
@@ -254,7 +356,7 @@ fn failed_try<'c>(case: &'c Case<'_>, s: &Submitted<'_>) -> Option<(&'c str, Mom
             let late = c
                 .exchanges
                 .iter()
-                .any(|e| e.message == Some(s.what.message) && e.sent > s.at && e.acked().is_some());
+                .any(|e| e.message == Some(message) && e.sent > from && e.acked().is_some());
             !late || given_up || c.closed_seq() < ended
         })
         .find_map(|c| {
@@ -267,9 +369,9 @@ fn failed_try<'c>(case: &'c Case<'_>, s: &Submitted<'_>) -> Option<(&'c str, Mom
             let well = c
                 .exchanges
                 .iter()
-                .filter(|e| e.sent > s.at)
+                .filter(|e| e.sent > from)
                 .filter_map(|e| Some((e, e.acked()?)))
-                .filter(|(e, at)| e.message != Some(s.what.message) || at.seq < ended)
+                .filter(|(e, at)| e.message != Some(message) || at.seq < ended)
                 .count();
             let unused =
                 meanwhile(c.opened) && !c.commands("XSHADOW").any(|(at, _)| at.seq < ended);

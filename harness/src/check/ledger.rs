@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use gauntlet_reports::Verdict;
 
 use super::{
-    Case, Moment, Submitted, conditions,
+    Case, Moment, Submitted,
     evidence::{self, clock, piece},
 };
 use crate::history::{Delivery, Digest, Event, MailboxMessage, Outcome};
@@ -433,13 +433,11 @@ pub(super) fn always(case: &Case<'_>) -> Vec<Verdict> {
         "messages that a mailbox shows more than once",
         ledger.doubles(case),
     );
-    if conditions::outside(case, &ledger).is_none() || alone {
-        add(
-            if alone { "TC-01" } else { "RO-06" },
-            "acked messages not delivered",
-            ledger.losses(case),
-        );
-    }
+    add(
+        if alone { "TC-01" } else { "RO-06" },
+        "acked messages not delivered",
+        ledger.losses(case),
+    );
     // Octets that look like an end of data may be rewritten (see TC-10).
     if !case.smuggles() {
         add(

@@ -1,5 +1,5 @@
 //! The delivery task and its sessions: what the scheduler says is due goes to mailboxes, to mailbox
-//! servers of the boundary, and to next hops outside.
+//! servers of the boundary, into other boundaries (SC-13), and to next hops outside.
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,7 +75,13 @@ impl Node {
             NextHop::MailboxServer(server) if *server == self.config.name => {
                 self.deliver_here(hop).await
             }
-            NextHop::MailboxServer(server) => self.deliver_to_server(hop, server).await,
+            NextHop::MailboxServer(server)
+                if self.config.in_boundary(server)
+                    || self.sabotaged(Sabotage::DeliverAcrossBoundaries) =>
+            {
+                self.deliver_to_server(hop, server).await
+            }
+            NextHop::MailboxServer(server) => self.hand_over_to(hop, server).await,
             NextHop::SmartHost(address) => self.deliver_outside(hop, address).await,
         }
     }
@@ -247,19 +253,50 @@ impl Node {
         }
     }
 
-    async fn deliver_to_server(self: &Arc<Self>, hop: &NextHop, name: &str) {
+    /// The mailbox server is in another boundary: the message enters it as a new one (SC-13). No shadow message is
+    /// tracked across the boundary, so nobody asks for discard notifications here.
+    async fn hand_over_to(self: &Arc<Self>, hop: &NextHop, name: &str) {
+        let mut session = match self.peer_session(name).await {
+            Ok(session) => session,
+            Err(error) => return self.unreachable(hop, &error),
+        };
+        self.state().scheduler.reachable(hop);
+        while let Some(job) = self.next_job(hop).await {
+            let result = session
+                .hand_over(&job.envelope, &job.paths(), &job.content)
+                .await;
+            let (fates, lost) = match result {
+                // RFC 3461 §5.2.1: every node has DSN, and sends the notifications itself.
+                Ok(done) => (
+                    fates(&done, job.recipients.len(), &Fate::HandedOver),
+                    done.closes(),
+                ),
+                Err(broken) => broken_fates(&broken, job.recipients.len()),
+            };
+            self.settle(hop, job.row, job.recipients, fates).await;
+            if lost {
+                return;
+            }
+        }
+        session.quit().await;
+    }
+
+    async fn peer_session(&self, name: &str) -> Result<PeerSession, ClientError> {
         let patience = self
             .config
             .send
             .inactivity_timeout
             .min(Duration::from_secs(120));
-        let opened = match self.config.server(name) {
+        match self.config.server(name) {
             Some(server) => {
                 PeerSession::open(&*self.env, &self.config, server, self.patience(patience)).await
             }
             None => Err(ClientError::NotPeer("it is no server of the organization")),
-        };
-        let mut session = match opened {
+        }
+    }
+
+    async fn deliver_to_server(self: &Arc<Self>, hop: &NextHop, name: &str) {
+        let mut session = match self.peer_session(name).await {
             Ok(session) => session,
             Err(error) => return self.unreachable(hop, &error),
         };

@@ -1,4 +1,4 @@
-//! A session to another server of the organization: XPEER first, then copies, deliveries, XQDISCARD
+//! A session to another server of the organization: XPEER first, then copies, deliveries, hand-overs, XQDISCARD
 //! (PROTOCOL.md).
 
 use std::time::Duration;
@@ -174,6 +174,28 @@ impl PeerSession {
         ask: Option<u64>,
     ) -> Result<(Transacted, Option<Notifications>), Broken> {
         self.transact("XDELIVER", envelope, recipients, content, ask)
+            .await
+    }
+
+    /// Hands a message over to the other server's boundary (XHANDOVER, SC-13).
+    ///
+    /// # Errors
+    /// The session broke; the other side may have the message.
+    pub async fn hand_over(
+        &mut self,
+        envelope: &Envelope,
+        recipients: &[&RcptTo],
+        content: &[u8],
+    ) -> Result<Transacted, Broken> {
+        let prefix = [format!("XHANDOVER {}\r\n", envelope.submit_time.0)];
+        self.client
+            .transact(
+                &prefix,
+                &mut Vec::new(),
+                &envelope.from,
+                recipients,
+                content,
+            )
             .await
     }
 

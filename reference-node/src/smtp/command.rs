@@ -78,6 +78,11 @@ pub enum PeerCommand {
         /// Milliseconds since the Unix epoch.
         submit_time: u64,
     },
+    /// `XHANDOVER`: the next transaction comes from another boundary (SC-13).
+    Xhandover {
+        /// Milliseconds since the Unix epoch.
+        submit_time: u64,
+    },
     /// `XQDISCARD`: asks for discard notifications.
     Xqdiscard {
         /// The last number that the asking server has.
@@ -164,7 +169,7 @@ impl Command {
             }
             "VRFY" => Ok(Self::Vrfy(arguments.to_owned())),
             "EXPN" => Ok(Self::Expn(arguments.to_owned())),
-            "XPEER" | "XSHADOW" | "XDELIVER" | "XQDISCARD" | "XRESUBMIT" => {
+            "XPEER" | "XSHADOW" | "XDELIVER" | "XHANDOVER" | "XQDISCARD" | "XRESUBMIT" => {
                 let words: Vec<&str> = arguments.split(' ').collect();
                 PeerCommand::parse(&verb, &words)
                     .map(Self::Peer)
@@ -196,6 +201,7 @@ const KNOWN: &[&str] = &[
     "XPEER",
     "XSHADOW",
     "XDELIVER",
+    "XHANDOVER",
     "XQDISCARD",
     "XRESUBMIT",
 ];
@@ -293,6 +299,9 @@ impl PeerCommand {
                 transport_id: id.into(),
                 submit_time: number(time)?,
             }),
+            ("XHANDOVER", &[time]) => Some(Self::Xhandover {
+                submit_time: number(time)?,
+            }),
             ("XQDISCARD", &[cursor, most]) => {
                 let most = u32::try_from(number(most)?).ok()?;
                 Some(Self::Xqdiscard {
@@ -314,6 +323,7 @@ impl PeerCommand {
             Self::Xpeer { .. } => "XPEER",
             Self::Xshadow { .. } => "XSHADOW",
             Self::Xdeliver { .. } => "XDELIVER",
+            Self::Xhandover { .. } => "XHANDOVER",
             Self::Xqdiscard { .. } => "XQDISCARD",
             Self::Xresubmit { .. } => "XRESUBMIT",
         }
@@ -336,6 +346,7 @@ impl fmt::Display for PeerCommand {
             } => {
                 write!(f, "{verb} {transport_id} {submit_time}")
             }
+            Self::Xhandover { submit_time } => write!(f, "{verb} {submit_time}"),
             Self::Xqdiscard { cursor, most } => write!(f, "{verb} {cursor} {most}"),
             Self::Xresubmit { from, to } => write!(f, "{verb} {from} {to}"),
         }

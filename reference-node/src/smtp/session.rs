@@ -171,7 +171,7 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Peer`]. After a positive answer to XSHADOW or XDELIVER the next transaction is of
+    /// Answers [`Event::Peer`]. After a positive answer to XSHADOW, XDELIVER or XHANDOVER the next transaction is of
     /// that kind; after a negative one MAIL is refused until RSET or EHLO.
     pub fn answer_peer(&mut self, reply: Reply) {
         let Some(Owed::Peer(command)) = self.owed.take_if(|owed| matches!(owed, Owed::Peer(_)))
@@ -193,6 +193,7 @@ impl Session {
                 transport_id,
                 submit_time,
             }),
+            PeerCommand::Xhandover { submit_time } => Some(Kind::Handover { submit_time }),
             _ => None,
         };
         if let Some(kind) = kind {

@@ -26,6 +26,17 @@ pub(in crate::check) fn submission<'c, 'h>(
     case: &'c Case<'h>,
     hold: &Hold<'_>,
 ) -> Option<&'c Submitted<'h>> {
+    // What another node handed over (SC-13) has another envelope than the client's.
+    let mut came = case.exchanges();
+    came.retain(|(c, e)| {
+        c.to == hold.primary
+            && e.kind == Transaction::Mail
+            && e.message == hold.message
+            && e.sent < hold.since
+    });
+    if came.last().is_some_and(|(c, _)| case.is_transport(c.from)) {
+        return None;
+    }
     let of_message = || {
         case.submissions
             .iter()

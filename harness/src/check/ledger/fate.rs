@@ -87,7 +87,7 @@ impl Ledger<'_> {
                 Fate::Unknown(format!("the next hop refused {recipient}"))
             };
         }
-        if let Some(reason) = conditions::loss_excused(case, entry, owed) {
+        if let Some(reason) = conditions::loss_excused(case, entry, recipient) {
             return Fate::Outside(reason);
         }
         if let Some(holder) = holder(case, entry) {

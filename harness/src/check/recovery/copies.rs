@@ -98,7 +98,7 @@ fn delivered_again(case: &Case<'_>, entry: &Entry<'_>, hold: &Hold<'_>, back: Mo
         .iter()
         .flat_map(|c| &c.exchanges)
         .any(|e| {
-            e.kind == Transaction::Deliver
+            e.kind != Transaction::Copy
                 && e.message == Some(entry.message)
                 && e.acked().is_some_and(|at| at > back)
         });

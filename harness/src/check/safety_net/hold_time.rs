@@ -135,6 +135,9 @@ fn kept<'c, 'h>(case: &Case<'h>, ledger: &Ledger<'h>, hold: &'c Hold<'h>) -> Opt
     let time = case.config.span(hold.primary, "SafetyNetHoldTime");
     let tolerance = us(case.config.tolerance(time));
     let taken = submission.at.t_us;
+    let home = case.plan.scenario.cluster.mailboxes.as_str();
+    // What went into another boundary is never submitted again from here (SC-14).
+    let inside = home == hold.primary || case.boundary(hold.primary).contains(home);
     Some(Kept {
         hold,
         taken,
@@ -143,11 +146,12 @@ fn kept<'c, 'h>(case: &Case<'h>, ledger: &Ledger<'h>, hold: &'c Hold<'h>) -> Opt
         gone: processed
             .saturating_add(us(time + time / 20))
             .saturating_add(tolerance),
-        mailbox: submission
-            .what
-            .recipients
-            .iter()
-            .any(|to| case.is_mailbox(to)),
+        mailbox: inside
+            && submission
+                .what
+                .recipients
+                .iter()
+                .any(|to| case.is_mailbox(to)),
     })
 }
 

@@ -6,6 +6,7 @@ use super::registry::Family;
 
 mod acceptance;
 mod attempts;
+mod boundaries;
 mod creation;
 mod front_end;
 mod placement;
@@ -24,13 +25,17 @@ pub(super) const CHECKERS: Family = &[
     ("SC-09", acceptance::sc_09),
     ("SC-10", acceptance::sc_10),
     ("SC-11", acceptance::sc_11),
+    ("SC-13", boundaries::sc_13),
     ("SC-14", roles::sc_14),
     ("SC-15", front_end::sc_15),
     ("SC-16", roles::sc_16),
+    ("SC-17", boundaries::sc_17),
 ];
 
 #[cfg(test)]
 mod acceptance_tests;
+#[cfg(test)]
+mod boundaries_tests;
 #[cfg(test)]
 mod creation_tests;
 #[cfg(test)]

@@ -45,7 +45,7 @@ struct Rule<'h> {
 impl<'h> Rule<'h> {
     /// `None` where no copies are made.
     fn of(case: &Case<'h>, node: &str) -> Option<Self> {
-        if !case.config.switch(node, "ShadowRedundancyEnabled") {
+        if case.is_front_end(node) || !case.config.switch(node, "ShadowRedundancyEnabled") {
             return None;
         }
         let cluster = &case.plan.scenario.cluster;
@@ -136,6 +136,11 @@ pub(super) fn sc_08(case: &Case<'_>) -> Verdict {
         "SC-08",
         "a node outside a DAG, or whose DAG is in one site",
     )
+}
+
+/// No server may hold a copy for this node: it is alone, or its boundary has nobody where the preference looks.
+pub(super) fn nobody_may_hold(case: &Case<'_>, node: &str) -> bool {
+    Rule::of(case, node).is_some_and(|rule| rule.stages.iter().all(|s| s.attempts == 0))
 }
 
 fn judge(case: &Case<'_>, id: &str, whom: &str) -> Verdict {

@@ -41,8 +41,12 @@ impl Session {
     }
 
     fn bad_line(&mut self, verb: &str, reply: Reply) {
-        let peers_only = matches!(verb, "XSHADOW" | "XDELIVER" | "XQDISCARD" | "XRESUBMIT");
-        self.kind_refused |= matches!(verb, "XSHADOW" | "XDELIVER") && self.mail.is_none();
+        let peers_only = matches!(
+            verb,
+            "XSHADOW" | "XDELIVER" | "XHANDOVER" | "XQDISCARD" | "XRESUBMIT"
+        );
+        self.kind_refused |=
+            matches!(verb, "XSHADOW" | "XDELIVER" | "XHANDOVER") && self.mail.is_none();
         if peers_only && !self.peer.may(verb) {
             self.refuse(for_peers_only(verb));
         } else {
@@ -127,7 +131,7 @@ impl Session {
         }
         if self.kind_refused {
             return self.refuse(Reply::bad_sequence(
-                "XSHADOW or XDELIVER was refused, RSET first",
+                "XSHADOW, XDELIVER or XHANDOVER was refused, RSET first",
             ));
         }
         if self

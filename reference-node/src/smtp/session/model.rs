@@ -87,6 +87,11 @@ pub enum Kind {
         /// Milliseconds since the Unix epoch.
         submit_time: u64,
     },
+    /// Mail from another boundary (XHANDOVER): this node becomes primary server.
+    Handover {
+        /// Milliseconds since the Unix epoch.
+        submit_time: u64,
+    },
 }
 
 /// A complete mail transaction.

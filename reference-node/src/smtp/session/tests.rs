@@ -87,7 +87,7 @@ impl Driver {
             .map(|to| to.path.as_str())
             .collect();
         let kind = match &message.kind {
-            Kind::Mail => "mail".to_owned(),
+            Kind::Mail | Kind::Handover { .. } => "mail".to_owned(),
             Kind::Copy {
                 transport_id,
                 submit_time,
