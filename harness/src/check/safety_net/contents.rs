@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Ledger,
+        Case, Ledger, Moment,
         conditions::conclude,
         evidence::{Tally, clock, piece},
         heartbeat::{
@@ -36,7 +36,7 @@ pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
                 continue;
             }
             // It may not have known that it was done, and have lost what it knew.
-            if went_down_since(case, hold, at.t_us) {
+            if went_down_since(case, hold, at) {
                 break;
             }
             let text = format!(
@@ -60,16 +60,19 @@ pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
 
 /// The primary server failed while it had the message, and delivers it again, or has not had the time to; or its disk went
 /// back.
-fn went_down_since(case: &Case<'_>, hold: &Hold<'_>, at_us: u64) -> bool {
+fn went_down_since(case: &Case<'_>, hold: &Hold<'_>, view: Moment) -> bool {
     let retry = us(case.config.scaled(RETRY));
     case.faults
         .iter()
-        .filter(|f| f.what.node() == Some(hold.primary) && f.overlaps(hold.since.t_us, at_us))
+        .filter(|f| f.what.node() == Some(hold.primary))
+        // What strikes right after the view, at the same time of the simulated clock, excuses nothing.
+        .filter(|f| f.landed.is_some_and(|landed| landed < view))
+        .filter(|f| f.healed.is_none_or(|up| up >= hold.since))
         .any(|f| {
             let disk = matches!(f.what, Fault::Destroy { .. } | Fault::Revert { .. });
             disk || f
                 .healed
-                .is_none_or(|up| up.t_us.saturating_add(retry) > at_us)
+                .is_none_or(|up| up.t_us.saturating_add(retry) > view.t_us)
         })
 }
 
