@@ -70,7 +70,8 @@ pub fn enumerate(
                 let rule = if repeats(&points, at, before, injection.kind) {
                     Some(Rule::OneMoment)
                 } else {
-                    alike.rule(at, &injection)
+                    let repeats = alike.is_idle_repeat(at, injection.lasts());
+                    repeats.then_some(Rule::IdleHeartbeat)
                 };
                 match rule {
                     Some(rule) => *all.saved.entry(rule).or_default() += 1,
