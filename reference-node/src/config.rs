@@ -661,6 +661,43 @@ mod tests {
     }
 
     #[test]
+    fn sc_13_a_boundary_is_a_dag_or_what_is_outside_of_dags_in_a_site() {
+        let mut text = LEAST.to_owned();
+        for (name, site, dag) in [
+            ("n1", "s1", ""),
+            ("n2", "s1", ""),
+            ("n3", "s1", "d"),
+            ("n4", "s2", "d"),
+            ("n5", "s2", ""),
+        ] {
+            text.push_str(&format!(
+                "[[server]]\nname = \"{name}\"\naddress = \"a\"\nsite = \"{site}\"\n"
+            ));
+            if !dag.is_empty() {
+                text.push_str(&format!("dag = \"{dag}\"\n"));
+            }
+        }
+        let within = |own: &str| {
+            let config = Config::parse(&text.replace(
+                "name = \"n1\"\nlisten",
+                &format!("name = \"{own}\"\nlisten"),
+            ))
+            .expect("a good configuration");
+            let servers = config.servers.iter().map(|s| s.name.clone());
+            servers
+                .filter(|s| config.in_boundary(s))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            ["n1", "n3", "n4", "n5"].map(within),
+            ["n1 n2", "n3 n4", "n3 n4", "n5"]
+        );
+        // A node without a list of servers has its own mailboxes in its boundary.
+        assert!(Config::parse(LEAST).expect("the least").in_boundary("n1"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert!(
             refused("[transport]\nShadowHeartbeatFrequency = 120\n").contains("expected a string")

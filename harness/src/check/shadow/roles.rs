@@ -73,8 +73,11 @@ pub(super) fn sc_14(case: &Case<'_>) -> Verdict {
 }
 
 fn sends_out(case: &Case<'_>, link: &str, node: &str) -> bool {
-    link.split_once('>')
-        .is_some_and(|(from, to)| from == node && case.is_sink(to))
+    link.split_once('>').is_some_and(|(from, to)| {
+        let other_boundary =
+            case.is_transport(to) && to != node && !case.boundary(node).contains(to);
+        from == node && (case.is_sink(to) || other_boundary)
+    })
 }
 
 /// Another reason to send it again: the node took it in once more, or was struck around the first ack.

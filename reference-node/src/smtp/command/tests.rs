@@ -234,6 +234,8 @@ fn bad_lines_are_refused() {
         ("XSHADOW n1/ab/x 1", "501 5.5.4"),
         ("XSHADOW n1/ab 1", "501 5.5.4"),
         ("XDELIVER n1/ab/1", "501 5.5.4"),
+        ("XHANDOVER", "501 5.5.4"),
+        ("XHANDOVER n1/ab/1 5", "501 5.5.4"),
         ("XQDISCARD 1 4294967296", "501 5.5.4"),
         ("XRESUBMIT 1", "501 5.5.4"),
         ("XRESUBMIT  1 2", "501 5.5.4"),
