@@ -133,7 +133,9 @@ async fn store_and_copy(
         client_gone.load(Ordering::SeqCst)
     };
     let transport = &node.config.transport;
-    let wanted = transport.shadow_redundancy_enabled && transport.reject_message_on_shadow_failure;
+    let wanted = !node.is_hub_2010()
+        && transport.shadow_redundancy_enabled
+        && transport.reject_message_on_shadow_failure;
     let rejects = (wanted && !node.sabotaged(Sabotage::AcceptUnshadowed))
         || (transport.shadow_redundancy_enabled && node.sabotaged(Sabotage::RejectAlways));
     let rejects = rejects || (servers.is_empty() && node.sabotaged(Sabotage::RefuseWhenAlone));
@@ -154,7 +156,11 @@ async fn store_and_copy(
         node.tracking
             .event(TrackingEvent::HaRedirect, "SMTP", &envelope, server);
     }
+    let delayed = node.is_hub_2010() && envelope.shadows.is_empty();
     let released = release(node, row, content, copying).await;
+    if released && delayed {
+        node.acknowledgement_due(row).await; // SC-19
+    }
     (released.then(|| Reply::ok(format!("{id} queued"))), session)
 }
 
@@ -205,7 +211,17 @@ fn store(
     };
     let mut state = node.state();
     let row = state.next_row();
-    let id = TransportId::new(&node.config.name, node.database_id(), row);
+    let shadow: Option<TransportId> = transaction
+        .from
+        .xshadow
+        .as_ref()
+        .and_then(|x| x.parse().ok());
+    let shadows = match &shadow {
+        Some(id) => vec![id.node().to_owned()],
+        None => first.map(|s| s.name.clone()).into_iter().collect(),
+    };
+    // A hub calls a message as the hub that keeps its shadow (SC-19).
+    let id = shadow.unwrap_or_else(|| TransportId::new(&node.config.name, node.database_id(), row));
     let received = trace_field(
         &transaction.helo,
         &trace.from,
@@ -237,7 +253,7 @@ fn store(
         message_id: header.message_id,
         size: content.len() as u64,
         origin: Origin::Received,
-        shadows: first.map(|s| s.name.clone()).into_iter().collect(),
+        shadows,
         side_effects: 0,
     };
     let queued = Queued {
@@ -405,11 +421,13 @@ async fn release(node: &Arc<Node>, row: u64, content: Bytes, copying: Copying) -
             return false;
         };
         let mut envelope = queued.envelope;
-        let shadows: Vec<String> = copying
-            .confirmed
-            .into_iter()
-            .chain(copying.unconfirmed)
-            .collect();
+        let copies = copying.confirmed.into_iter().chain(copying.unconfirmed);
+        let shadows: Vec<String> = if node.is_hub_2010() {
+            // It makes no copies: its sender keeps the shadow, or nobody does.
+            envelope.shadows.clone()
+        } else {
+            copies.collect()
+        };
         let changed = envelope.shadows != shadows;
         envelope.shadows = shadows;
         let receipt =

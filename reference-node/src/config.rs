@@ -13,7 +13,7 @@ use crate::sabotage::Sabotage;
 
 mod role;
 
-pub use role::Role;
+pub use role::{Compatibility, Role};
 
 /// Why a configuration was refused. Shows file, line and column when rendered by miette.
 #[derive(Debug, Clone, thiserror::Error, Diagnostic)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub http: Option<String>,
     /// What it is.
     pub role: Role,
+    /// The documents that it behaves by.
+    pub compatibility: Compatibility,
     /// The organization's secret, by which peers know one another. A front end is no peer: it may be empty there.
     pub secret: String,
     /// Deliberately broken behaviour (feature `sabotage` only).
@@ -117,6 +119,8 @@ pub struct ReceiveConnector {
     pub max_recipients: usize,
     /// MaxConnections: sessions at once, default 5000.
     pub max_connections: usize,
+    /// MaxAcknowledgementDelay: how long a 2010-style hub holds an ack back (SC-19), default 30 s.
+    pub max_acknowledgement_delay: Duration,
 }
 
 /// The send connector.
@@ -143,6 +147,9 @@ pub struct Server {
     /// What it is.
     #[serde(default)]
     pub role: Role,
+    /// The documents that it behaves by.
+    #[serde(default)]
+    pub compatibility: Compatibility,
 }
 
 impl Server {
@@ -173,6 +180,8 @@ pub enum NextHop {
     MailboxServer(String),
     /// A host outside the boundary.
     SmartHost(String),
+    /// A 2010-style hub of the organization (SC-18).
+    Hub(String),
 }
 
 #[derive(Deserialize)]
@@ -187,6 +196,8 @@ struct Raw {
     secret_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     role: Role,
+    #[serde(default)]
+    compatibility: Compatibility,
     sabotage: Option<Spanned<String>>,
     #[serde(default)]
     transport: RawTransport,
@@ -232,6 +243,7 @@ struct RawReceive {
     max_message_size: Option<u64>,
     max_recipients_per_message: Option<usize>,
     max_connections: Option<usize>,
+    max_acknowledgement_delay: Option<Span>,
 }
 
 #[derive(Default, Deserialize)]
@@ -250,6 +262,7 @@ struct RawRoute {
     domain: String,
     mailbox_server: Option<String>,
     smart_host: Option<String>,
+    hub: Option<String>,
     mailboxes: Option<Vec<String>>,
 }
 
@@ -418,7 +431,7 @@ impl Config {
             ));
         }
 
-        if let Some((message, remedy)) = role::misfit(&own, raw.role, &servers) {
+        if let Some((message, remedy)) = role::misfit(&own, raw.role, raw.compatibility, &servers) {
             return Err(refuse(message, Some(raw.name.span()), Some(remedy)));
         }
 
@@ -429,35 +442,47 @@ impl Config {
                 domain,
                 mailbox_server,
                 smart_host,
+                hub,
                 mailboxes,
             } = route.into_inner();
             let front_end = |name: &String| {
                 let known = servers.iter().find(|s| s.name == *name);
                 known.is_some_and(|s| !s.is_transport())
             };
-            let to = match (mailbox_server, smart_host) {
-                (Some(server), None) if front_end(&server) => {
+            let to = match (mailbox_server, smart_host, hub) {
+                (None, None, Some(hub)) => {
+                    let known = servers.iter().find(|s| s.name == hub);
+                    if hub == own || !known.is_some_and(Server::is_hub_2010) {
+                        return Err(refuse(
+                            format!("hub `{hub}` is no other server that is a 2010-style hub"),
+                            Some(span),
+                            Some("name a [[server]] with `compatibility = \"2010\"`"),
+                        ));
+                    }
+                    NextHop::Hub(hub)
+                }
+                (Some(server), None, None) if front_end(&server) => {
                     return Err(refuse(
                         format!("mailbox-server `{server}` is a front end, which has no mailboxes"),
                         Some(span),
                         Some("name a transport server"),
                     ));
                 }
-                (Some(server), None) if server == own || names.contains_key(&server) => {
+                (Some(server), None, None) if server == own || names.contains_key(&server) => {
                     NextHop::MailboxServer(server)
                 }
-                (Some(server), None) => {
+                (Some(server), None, None) => {
                     return Err(refuse(
                         format!("mailbox-server `{server}` is no server of the organization"),
                         Some(span),
                         Some("add a [[server]] for it"),
                     ));
                 }
-                (None, Some(host)) => NextHop::SmartHost(host),
+                (None, Some(host), None) => NextHop::SmartHost(host),
                 _ => {
                     return Err(refuse(
                         format!(
-                            "the route of `{domain}` needs exactly one of `mailbox-server` and `smart-host`"
+                            "the route of `{domain}` needs exactly one of `mailbox-server`, `smart-host` and `hub`"
                         ),
                         Some(span),
                         None,
@@ -481,6 +506,7 @@ impl Config {
             listen: raw.listen,
             http: raw.http,
             role: raw.role,
+            compatibility: raw.compatibility,
             secret,
             sabotage,
             transport: Transport {
@@ -527,6 +553,10 @@ impl Config {
                     .max_recipients_per_message
                     .unwrap_or(1000),
                 max_connections: raw.receive_connector.max_connections.unwrap_or(5000),
+                max_acknowledgement_delay: span(
+                    raw.receive_connector.max_acknowledgement_delay,
+                    MINUTE / 2,
+                ),
             },
             send: SendConnector {
                 inactivity_timeout: span(
@@ -652,6 +682,25 @@ mod tests {
         let servers = format!("{}{}", server("n1", ""), server("f1", role));
         let route = "[[route]]\ndomain = \"x\"\nmailbox-server = \"f1\"\n";
         assert!(refused(format!("{LEAST}{servers}{route}")).contains("has no mailboxes"));
+    }
+
+    #[test]
+    fn sc_18_a_route_through_a_hub_names_one() {
+        let server = |name: &str, more: &str| {
+            format!("[[server]]\nname = \"{name}\"\naddress = \"{name}\"\nsite = \"s\"\n{more}")
+        };
+        let hub = server("h1", "compatibility = \"2010\"\n");
+        let route = "[[route]]\ndomain = \"x\"\nhub = \"h1\"\n";
+        let text = format!("{LEAST}{}{hub}{route}", server("n1", ""));
+        let config = Config::parse(&text).expect("a hub");
+        assert_eq!(config.routes[0].to, NextHop::Hub("h1".into()));
+        assert!(
+            refused(&format!("{}{}{route}", server("n1", ""), server("h1", "")))
+                .contains("no other server")
+        );
+        let other = format!("compatibility = \"2010\"\n{LEAST}{}", server("n1", ""));
+        let error = Config::parse(&other).expect_err("refused").to_string();
+        assert!(error.contains("another compatibility"), "{error}");
     }
 
     #[test]

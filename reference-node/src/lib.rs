@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod env;
 pub mod front_end;
 pub mod http;
+mod legacy;
 mod member;
 pub mod message;
 mod node;

@@ -134,6 +134,8 @@ pub struct Node {
     pub(crate) wake_heartbeat: Notify,
     /// Something may have ended.
     pub(crate) wake_upkeep: Notify,
+    /// A message has left the queue.
+    pub(crate) finished: Notify,
     room: Arc<Semaphore>,
     address: String,
 }
@@ -202,6 +204,7 @@ impl Node {
             wake_delivery: Notify::new(),
             wake_heartbeat: Notify::new(),
             wake_upkeep: Notify::new(),
+            finished: Notify::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             address,
         });

@@ -19,6 +19,7 @@ use crate::{
     accept::{self, Trace},
     config::NextHop,
     env::{BoxStream, Environment, Listener},
+    legacy::shadowed_by,
     node::Node,
     sabotage::Sabotage,
     safety_net,
@@ -98,6 +99,7 @@ impl Connection {
             max_message_size: node.config.receive.max_message_size,
             max_recipients: node.config.receive.max_recipients,
             peer_nonce: nonce.clone(),
+            xshadow: node.is_hub_2010() || node.sabotaged(Sabotage::AdvertiseXshadowTo2010),
             sabotage: node.config.sabotage,
             ..SessionConfig::default()
         }));
@@ -235,6 +237,11 @@ impl Connection {
             Peer::Server(name) => name.clone(),
             Peer::Outside | Peer::Operator => String::new(),
         };
+        let mut transaction = transaction;
+        transaction
+            .from
+            .xshadow
+            .take_if(|id| !shadowed_by(id, &peer)); // SC-19
         let gone = Arc::new(AtomicBool::new(false));
         let (done, reply) = oneshot::channel();
         let (node, copies, lost) = (self.node.clone(), self.copies.take(), gone.clone());
@@ -322,7 +329,10 @@ impl Connection {
         match command {
             PeerCommand::Xpeer { name, nonce, proof } => {
                 let secret = &node.config.secret;
-                let peer = node.config.server(&name).is_some_and(|s| s.is_transport());
+                let peer = node
+                    .config
+                    .server(&name)
+                    .is_some_and(|s| s.is_peer(node.config.compatibility));
                 let known = name == "operator" || peer;
                 if !known || !equal(&proof, &client_proof(secret, &name, &self.nonce, &nonce)) {
                     return Reply::bad_proof();

@@ -88,6 +88,10 @@ sabotages! {
     NoDuplicateDetection = "no-duplicate-detection" breaks ["DD-01", "TO-04", "RO-02"]: "delivers to mailboxes whatever comes";
     SuppressByMessageId = "suppress-by-message-id" breaks ["DD-02"]: "takes messages with the same Message-ID for duplicates, whatever their submit time";
     ForgetDeliveredOnRestart = "forget-delivered-on-restart" breaks ["DD-03"]: "forgets at a restart what it has delivered";
+    AdvertiseXshadowTo2010 = "advertise-xshadow-to-2010" breaks ["SC-18"]: "advertises XSHADOW to everybody";
+    ResubmitTo2010 = "resubmit-to-2010" breaks ["SC-18"]: "resubmits from Safety Net what a 2010-style hub has acknowledged";
+    NoDelayedAck = "no-delayed-ack" breaks ["SC-19"]: "a 2010-style hub acks as soon as the message is stored";
+    DeleteBeforeReport = "delete-before-report" breaks ["SC-19"]: "a 2010-style hub deletes a message when the next hop has taken it";
     AckBeforeCommit = "ack-before-commit" breaks ["TC-01"]: "acks before its own copy is written";
     NoFsync = "no-fsync" breaks ["TC-02"]: "never syncs its database";
     DeliverCutData = "deliver-cut-data" breaks ["TC-03"]: "takes the end of the connection for the end of the data";

@@ -198,10 +198,12 @@ pub(crate) async fn resubmit(node: &Node, from: u64, to: u64) -> Reply {
 fn again(node: &Node, mut envelope: Envelope) -> Option<Envelope> {
     if !node.sabotaged(Sabotage::ResubmitExternal) {
         envelope.recipients.retain(|r| {
-            matches!(
-                destination(&node.config, &r.to.path),
-                Some(NextHop::MailboxServer(server)) if node.config.in_boundary(&server)
-            )
+            // SC-18: nor to a 2010-style hub.
+            match destination(&node.config, &r.to.path) {
+                Some(NextHop::MailboxServer(server)) => node.config.in_boundary(&server),
+                Some(NextHop::Hub(_)) => node.sabotaged(Sabotage::ResubmitTo2010),
+                Some(NextHop::SmartHost(_)) | None => false,
+            }
         });
     }
     envelope

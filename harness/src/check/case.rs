@@ -390,7 +390,7 @@ impl<'h> Case<'h> {
             .find(|o| o.what.message == s.what.message && o.at > s.at);
         let mut passed: Vec<_> = self
             .connections()
-            .filter(|c| c.from == s.server() && self.is_transport(c.to))
+            .filter(|c| c.from == s.server() && self.is_2013(c.to))
             .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
             .filter(|(_, e)| e.message == Some(s.what.message) && e.sent > s.at)
             .filter(|(_, e)| again.is_none_or(|o| e.sent < o.at))
@@ -447,15 +447,14 @@ impl<'h> Case<'h> {
         self.plan.scenario.cluster.is_front_end(host)
     }
 
-    /// It is a node with queues: no front end.
-    pub fn is_transport(&self, host: &str) -> bool {
-        self.is_node(host) && !self.is_front_end(host)
+    /// It is a 2010-style hub.
+    pub fn is_hub_2010(&self, host: &str) -> bool {
+        self.plan.scenario.cluster.is_hub_2010(host)
     }
 
-    /// The nodes with queues.
-    pub fn transport_nodes(&self) -> impl Iterator<Item = &'h str> + '_ {
-        let nodes = self.plan.scenario.cluster.nodes.iter();
-        nodes.map(String::as_str).filter(|n| !self.is_front_end(n))
+    /// It is a 2013-style transport server: no front end, no 2010-style hub.
+    pub fn is_2013(&self, host: &str) -> bool {
+        self.is_node(host) && !self.is_front_end(host) && !self.is_hub_2010(host)
     }
 
     /// It is a sink.
@@ -479,8 +478,8 @@ impl<'h> Case<'h> {
         home.iter()
             .map(String::as_str)
             .filter(|n| *n != node && (dag.is_some() || of(&cluster.dags, n).is_none()))
-            // A front end holds nothing, so it is in no boundary.
-            .filter(|n| !self.is_front_end(n) && !self.is_front_end(node))
+            // A front end holds nothing, and no copies are made on 2010-style hubs, or by them.
+            .filter(|n| self.is_2013(n) && self.is_2013(node))
             .collect()
     }
 

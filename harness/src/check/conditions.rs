@@ -106,7 +106,7 @@ fn new_database(case: &Case<'_>, node: &str, ids: Option<(&str, &str)>, up: Mome
 /// Why the shadow redundancy guarantees do not bind this run, if they do not: both own servers of a message lost
 /// data while it was in transit, with no moment of quiet in between (SC-17); or a node is alone.
 pub fn outside(case: &Case<'_>, ledger: &Ledger<'_>) -> Option<String> {
-    let mut nodes = case.transport_nodes();
+    let mut nodes = case.plan.scenario.cluster.nodes_2013();
     if let (Some(only), None) = (nodes.next(), nodes.next()) {
         return Some(format!("{only} is alone: no other node can hold a copy"));
     }

@@ -21,6 +21,8 @@ const SPANS: &[(&str, u64)] = &[
     ("ShadowMessageAutoDiscardInterval", 2 * DAY),
     ("SafetyNetHoldTime", 2 * DAY),
     ("MessageExpirationTimeout", 2 * DAY),
+    // Exchange 2010's.
+    ("MaxAcknowledgementDelay", MINUTE / 2),
     // The reference node's own.
     ("ShadowCopyTimeout", MINUTE),
 ];

@@ -416,7 +416,7 @@ impl<'h> Ledger<'h> {
 /// (TC-11). Only violations.
 pub(super) fn always(case: &Case<'_>) -> Vec<Verdict> {
     let ledger = Ledger::new(case);
-    let alone = case.transport_nodes().count() < 2;
+    let alone = case.plan.scenario.cluster.nodes_2013().count() < 2;
     let mut verdicts = Vec::new();
     let mut add = |id: &str, what: &str, evidence: Vec<gauntlet_reports::Evidence>| {
         if !evidence.is_empty() {

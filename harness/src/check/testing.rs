@@ -322,7 +322,12 @@ impl Story {
     pub(crate) fn goes_on(&mut self, n: u32, link: &str) -> &mut Self {
         self.connect(link)
             .command(link, "MAIL FROM:<s@x>", 250)
-            .eod(link, Transaction::Mail, n)
+            .end_there(n, link)
+    }
+
+    /// The end of data of message `n` as ordinary mail on another link.
+    pub(crate) fn end_there(&mut self, n: u32, link: &str) -> &mut Self {
+        self.eod(link, Transaction::Mail, n)
     }
 
     /// …and is answered there.

@@ -244,7 +244,7 @@ impl<'a> Draw<'a> {
 
     /// Messages get a shadow on another node.
     fn redundant(&self) -> bool {
-        self.scenario.cluster.transport_nodes().count() > 1
+        self.scenario.cluster.nodes_2013().count() > 1
             && self.scenario.config.get("ShadowRedundancyEnabled") != Some(&Setting::Switch(false))
     }
 

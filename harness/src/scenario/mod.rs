@@ -20,6 +20,7 @@ pub use model::*;
 pub use parameters::{Kind, PARAMETERS, Parameter, duration, parameter};
 pub use parse::{Known, ScenarioError, parse, parse_with};
 pub use plan::{PlanError, plan, stream};
+pub use roles::LEGACY_DOMAIN;
 pub use schema::schema;
 pub use selector::{SelectError, Selected, embedded, select};
 pub use span::Span;

@@ -84,6 +84,10 @@ pub struct Cluster {
     /// Those nodes that are stateless front ends: they pass mail on to the others, and hold none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front_ends: Vec<String>,
+    /// Those nodes that are 2010-style hubs. Mail for `@legacy.example` goes through them in this order, and then to the
+    /// first sink.
+    #[serde(default, rename = "hubs-2010", skip_serializing_if = "Vec::is_empty")]
+    pub hubs_2010: Vec<String>,
     /// Sites and their nodes; one site `s1` with all of them when left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sites: BTreeMap<String, Vec<String>>,
@@ -113,6 +117,7 @@ impl Default for Cluster {
             nodes: three_nodes(),
             mailboxes: third_node(),
             front_ends: Vec::new(),
+            hubs_2010: Vec::new(),
             sites: BTreeMap::new(),
             dags: BTreeMap::new(),
             sinks: one_sink(),

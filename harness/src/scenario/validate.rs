@@ -219,7 +219,7 @@ impl Check<'_> {
                 Some(help),
             );
         }
-        roles::front_ends(self, place);
+        roles::roles(self, place);
         for (key, groups) in [("sites", &cluster.sites), ("dags", &cluster.dags)] {
             let mut members: Vec<&str> = Vec::new();
             for (group, nodes) in groups {

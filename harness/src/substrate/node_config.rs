@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use toml::Value;
 
-use crate::scenario::{Kind, PARAMETERS, Scenario, Setting, Span, parameter};
+use crate::scenario::{Kind, LEGACY_DOMAIN, PARAMETERS, Scenario, Setting, Span, parameter};
 
 /// What is not the scenario's but the substrate's.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +61,9 @@ pub fn node_config(
     } else {
         pair(&mut file, "secret", place.secret);
     }
+    if scenario.cluster.is_hub_2010(node) {
+        pair(&mut file, "compatibility", "2010");
+    }
     if let Some(sabotage) = place.sabotage {
         pair(&mut file, "sabotage", sabotage);
     }
@@ -102,7 +105,8 @@ fn section(parameter: &str) -> &'static str {
         | "ConnectionTimeout"
         | "MaxMessageSize"
         | "MaxRecipientsPerMessage"
-        | "MaxConnections" => "receive-connector",
+        | "MaxConnections"
+        | "MaxAcknowledgementDelay" => "receive-connector",
         "ConnectionInactivityTimeOut" | "SmtpMaxSessionsPerNextHop" => "send-connector",
         _ => "transport",
     }
@@ -172,6 +176,9 @@ fn servers(
         if cluster.is_front_end(server) {
             pair(file, "role", "front-end");
         }
+        if cluster.is_hub_2010(server) {
+            pair(file, "compatibility", "2010");
+        }
         if let Some(dag) = member_of(&cluster.dags, server) {
             pair(file, "dag", &dag);
         }
@@ -202,7 +209,17 @@ fn routes(
         .sinks
         .iter()
         .map(|sink| (format!("{sink}.example"), sink));
-    for (domain, sink) in external.into_iter().chain(own) {
+    // Mail for this domain goes through the hubs in their order, and then to the first sink.
+    if let Some(next) = cluster.next_hub(node) {
+        line(file, format_args!("\n[[route]]"));
+        pair(file, "domain", LEGACY_DOMAIN);
+        pair(file, "hub", next);
+    }
+    let last = (cluster.hubs_2010.last().is_some_and(|last| last == node))
+        .then(|| cluster.sinks.first())
+        .flatten()
+        .map(|sink| (LEGACY_DOMAIN.to_owned(), sink));
+    for (domain, sink) in external.into_iter().chain(last).chain(own) {
         line(file, format_args!("\n[[route]]"));
         pair(file, "domain", &domain);
         pair(file, "smart-host", &address(node, sink));

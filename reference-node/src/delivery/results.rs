@@ -244,6 +244,7 @@ impl Node {
         let mut envelope = queued.envelope;
         let now = self.now();
         writes.push(TransportWrite::DeleteQueue(row));
+        self.finished.notify_waiters();
         for server in std::mem::take(&mut envelope.shadows) {
             let number = state.next_row();
             let event = Discard {
@@ -272,6 +273,7 @@ impl Node {
         if delivered
             && envelope.origin != Origin::Resubmitted
             && !self.sabotaged(Sabotage::NoPrimarySafetyNet)
+            && !self.is_hub_2010()
         {
             let entry = SafetyNetEntry {
                 envelope,

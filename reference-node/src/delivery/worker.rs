@@ -23,17 +23,17 @@ use crate::{
 };
 
 /// A message as one session sends it.
-struct Job {
-    row: u64,
-    envelope: Envelope,
+pub(crate) struct Job {
+    pub(crate) row: u64,
+    pub(crate) envelope: Envelope,
     /// Never empty: a trace field is on top.
-    content: Bytes,
+    pub(crate) content: Bytes,
     /// Indices of the recipients that this hop serves.
-    recipients: Vec<usize>,
+    pub(crate) recipients: Vec<usize>,
 }
 
 impl Job {
-    fn paths(&self) -> Vec<&RcptTo> {
+    pub(crate) fn paths(&self) -> Vec<&RcptTo> {
         self.recipients
             .iter()
             .filter_map(|i| self.envelope.recipients.get(*i))
@@ -75,6 +75,10 @@ impl Node {
             NextHop::MailboxServer(server) if *server == self.config.name => {
                 self.deliver_here(hop).await
             }
+            NextHop::MailboxServer(server) if self.is_hub_2010() => {
+                // Between a hub and the others there is ordinary mail only (SC-18).
+                self.relay_to(hop, server).await
+            }
             NextHop::MailboxServer(server)
                 if self.config.in_boundary(server)
                     || self.sabotaged(Sabotage::DeliverAcrossBoundaries) =>
@@ -82,12 +86,14 @@ impl Node {
                 self.deliver_to_server(hop, server).await
             }
             NextHop::MailboxServer(server) => self.hand_over_to(hop, server).await,
+            NextHop::Hub(hub) if self.is_hub_2010() => self.hand_on(hop, hub).await,
+            NextHop::Hub(hub) => self.relay_to(hop, hub).await,
             NextHop::SmartHost(address) => self.deliver_outside(hop, address).await,
         }
     }
 
     /// The next message for this hop, with its content.
-    async fn next_job(&self, hop: &NextHop) -> Option<Job> {
+    pub(crate) async fn next_job(&self, hop: &NextHop) -> Option<Job> {
         loop {
             let Some(mut job) = self.take_row(hop)? else {
                 continue;
@@ -334,6 +340,14 @@ impl Node {
         session.quit().await;
     }
 
+    /// Ordinary mail to a server of the organization.
+    async fn relay_to(&self, hop: &NextHop, name: &str) {
+        match self.config.server(name) {
+            Some(server) => self.deliver_outside(hop, &server.address).await,
+            None => self.unreachable(hop, &ClientError::NotPeer("no server of the organization")),
+        }
+    }
+
     async fn deliver_outside(&self, hop: &NextHop, address: &str) {
         let patience = self.patience(self.config.send.inactivity_timeout);
         let mut client =
@@ -383,12 +397,12 @@ impl Node {
     }
 
     /// A wait on another server is never longer than half the time until the message would expire.
-    fn patience(&self, wanted: Duration) -> Duration {
+    pub(crate) fn patience(&self, wanted: Duration) -> Duration {
         wanted.min(self.config.transport.message_expiration_timeout / 2)
     }
 
     /// The hop does not answer: everything for it waits.
-    fn unreachable(&self, hop: &NextHop, error: &ClientError) {
+    pub(crate) fn unreachable(&self, hop: &NextHop, error: &ClientError) {
         if self.sabotaged(Sabotage::NoRetry) {
             let rows: Vec<u64> = {
                 let mut state = self.state();
@@ -407,7 +421,7 @@ impl Node {
 }
 
 /// What a transaction's replies mean for each recipient.
-fn fates(done: &Transacted, count: usize, taken: &Fate) -> Vec<Fate> {
+pub(crate) fn fates(done: &Transacted, count: usize, taken: &Fate) -> Vec<Fate> {
     let end = |reply: &Reply| match reply {
         reply if reply.is_positive() => taken.clone(),
         reply if reply.is_permanent() => Fate::failed(reply),
@@ -424,7 +438,7 @@ fn fates(done: &Transacted, count: usize, taken: &Fate) -> Vec<Fate> {
 }
 
 /// A broken session defers its message; one that the message cannot travel on fails it.
-fn broken_fates(broken: &Broken, count: usize) -> (Vec<Fate>, bool) {
+pub(crate) fn broken_fates(broken: &Broken, count: usize) -> (Vec<Fate>, bool) {
     match &broken.error {
         ClientError::Cannot(reason) => (vec![Fate::cannot(*reason); count], false),
         error => (vec![Fate::Deferred(error.to_string()); count], true),

@@ -1,12 +1,15 @@
 //! Which transport servers a front end tries, in which order. No IO.
 
-use crate::config::{Config, Server};
+use crate::config::{Compatibility, Config, Server};
 
 /// The transport servers, each once: those of the front end's own site first. `spread` is a random number that
 /// decides which of several equal servers comes first.
 pub(super) fn in_order(config: &Config, spread: u64) -> Vec<&Server> {
     let site = config.server(&config.name).map(|own| own.site.as_str());
-    let servers = config.servers.iter().filter(|s| s.is_transport());
+    let servers = config
+        .servers
+        .iter()
+        .filter(|s| s.is_peer(Compatibility::Y2013));
     let (mut near, mut far): (Vec<&Server>, Vec<&Server>) =
         servers.partition(|s| Some(s.site.as_str()) == site);
     turn(&mut near, spread);

@@ -278,6 +278,11 @@ impl Session {
         };
         let verb = match command {
             Command::Mail(from) => {
+                if from.xshadow.is_some() {
+                    let text = "XSHADOW is for hubs only";
+                    self.refuse(&Reply::new(555, (5, 5, 4), text));
+                    return None;
+                }
                 if let Some(reply) = self.no_mail_now() {
                     self.refuse(&reply);
                     return None;
@@ -452,7 +457,7 @@ impl Session {
 fn is_for_peers(verb: &str) -> bool {
     matches!(
         verb,
-        "XPEER" | "XSHADOW" | "XDELIVER" | "XQDISCARD" | "XRESUBMIT"
+        "XPEER" | "XSHADOW" | "XDELIVER" | "XHANDOVER" | "XQDISCARD" | "XRESUBMIT"
     )
 }
 

@@ -4,7 +4,7 @@
 //! attempt. No IO: the session that makes the copy walks along the list.
 
 use crate::{
-    config::{Config, Server, ShadowPreference},
+    config::{Compatibility, Config, Server, ShadowPreference},
     sabotage::{Sabotage, active},
 };
 
@@ -16,11 +16,12 @@ pub fn attempts(config: &Config, spread: u64) -> Vec<&Server> {
     let Some(own) = config.server(&config.name) else {
         return Vec::new();
     };
-    // SC-04: never this node, never a front end (SC-15), never outside the boundary.
+    // SC-04: never this node, never a front end (SC-15) or a 2010-style hub (SC-18), never outside the boundary.
     let boundary: Vec<&Server> = config
         .servers
         .iter()
-        .filter(|s| s.name != own.name && s.shares_boundary(own) && s.is_transport())
+        .filter(|s| s.name != own.name && s.shares_boundary(own))
+        .filter(|s| s.is_peer(Compatibility::Y2013) && own.is_peer(Compatibility::Y2013))
         .collect();
     let sabotaged = |sabotage| active(config.sabotage, sabotage);
     let several_sites = own.dag.is_some() && boundary.iter().any(|s| s.site != own.site);

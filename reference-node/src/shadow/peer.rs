@@ -199,6 +199,29 @@ impl PeerSession {
             .await
     }
 
+    /// The other side is a 2010-style hub, which reports what it has delivered of [`Self::hand_on`].
+    pub fn is_hub(&self) -> bool {
+        self.client.extensions().xshadow
+    }
+
+    /// Hands a message on to a hub that is as this one: ordinary mail, whose MAIL names the shadow that stays here.
+    ///
+    /// # Errors
+    /// The session broke; the other side may have the message.
+    pub async fn hand_on(
+        &mut self,
+        envelope: &Envelope,
+        recipients: &[&RcptTo],
+        content: &[u8],
+        shadow: &TransportId,
+    ) -> Result<Transacted, Broken> {
+        let mut from = envelope.from.clone();
+        from.xshadow = Some(shadow.to_string());
+        self.client
+            .transact(&[], &mut Vec::new(), &from, recipients, content)
+            .await
+    }
+
     async fn transact(
         &mut self,
         verb: &str,

@@ -23,6 +23,7 @@ impl Node {
     /// Sabotage `single-role`: no shadow server while primary for something.
     pub(crate) fn refuses_copies(&self) -> bool {
         self.failure().is_some()
+            || self.is_hub_2010()
             || (self.sabotaged(Sabotage::SingleRole) && !self.state().queue.is_empty())
     }
 
@@ -263,6 +264,7 @@ impl Node {
             writes.push(TransportWrite::DeleteShadow(row));
             let keep = *kind == DiscardKind::Delivered
                 && self.config.transport.shadow_redundancy_enabled
+                && !self.is_hub_2010()
                 && !self.sabotaged(Sabotage::NoShadowSafetyNet);
             if keep {
                 let entry = SafetyNetEntry {

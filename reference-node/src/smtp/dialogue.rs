@@ -168,6 +168,8 @@ pub struct Extensions {
     pub dsn: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
     pub enhanced_status_codes: bool,
+    /// XSHADOW: a 2010-style hub (`PROTOCOL.md`).
+    pub xshadow: bool,
     /// XPEER: the server's nonce (`PROTOCOL.md`).
     pub xpeer: Option<String>,
 }
@@ -192,6 +194,7 @@ impl Extensions {
                 "BINARYMIME" => offered.binary_mime = true,
                 "DSN" => offered.dsn = true,
                 "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
+                "XSHADOW" => offered.xshadow = true,
                 "XPEER" => offered.xpeer = words.next().map(str::to_owned),
                 _ => {}
             }
@@ -261,6 +264,7 @@ pub fn mail_command(
         smtputf8: from.smtputf8 && extensions.smtputf8,
         ret: from.ret.filter(|_| extensions.dsn),
         envid: from.envid.clone().filter(|_| extensions.dsn),
+        xshadow: from.xshadow.clone().filter(|_| extensions.xshadow),
     };
     Ok(format!("{sent}\r\n"))
 }

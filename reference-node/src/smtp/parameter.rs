@@ -70,6 +70,9 @@ pub struct MailFrom {
     pub ret: Option<Ret>,
     /// The envelope identifier, as it was sent (RFC 3461 §4.4); [`decode_xtext`] reads it.
     pub envid: Option<String>,
+    /// The name under which a 2010-style hub keeps the message as shadow (`PROTOCOL.md`). Of this hop only: not stored.
+    #[serde(skip)]
+    pub xshadow: Option<String>,
 }
 
 /// A recipient and its parameters.
@@ -101,6 +104,7 @@ impl MailFrom {
                 "BODY" => put(&mut body, body_value(required(&keyword, value)?)?),
                 "RET" => put(&mut from.ret, ret_value(required(&keyword, value)?)?),
                 "ENVID" => put(&mut from.envid, envid(required(&keyword, value)?)?),
+                "XSHADOW" => put(&mut from.xshadow, required(&keyword, value)?.to_owned()),
                 // RFC 6531 §3.4: no value.
                 "SMTPUTF8" if value.is_some() => {
                     return Err(Reply::bad_arguments("SMTPUTF8 takes no value"));
@@ -381,6 +385,9 @@ impl fmt::Display for MailFrom {
         }
         if let Some(envid) = &self.envid {
             write!(f, " ENVID={envid}")?;
+        }
+        if let Some(id) = &self.xshadow {
+            write!(f, " XSHADOW={id}")?;
         }
         Ok(())
     }

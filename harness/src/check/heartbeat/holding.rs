@@ -251,10 +251,11 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
         .into_iter()
         .filter(|at| *at > hold.since)
     {
-        if answer.t_us - last >= patience {
+        // Those of several sessions do not come in order.
+        if answer.t_us.saturating_sub(last) >= patience {
             break;
         }
-        last = answer.t_us;
+        last = last.max(answer.t_us);
     }
     last + patience
 }

@@ -240,12 +240,12 @@ fn sent_again(case: &Case<'_>, hold: &Hold<'_>, up: Moment) -> Moment {
         .unwrap_or(up)
 }
 
-/// Every two nodes, as shadow server and primary server.
+/// Every two nodes, as shadow server and primary server. Hubs of 2010's kind have their own rules (SC-19).
 fn pairs<'c>(case: &'c Case<'_>) -> impl Iterator<Item = (&'c str, &'c str)> {
-    let nodes = &case.plan.scenario.cluster.nodes;
-    nodes.iter().flat_map(|a| {
-        nodes
-            .iter()
+    let cluster = &case.plan.scenario.cluster;
+    cluster.nodes_2013().flat_map(|a| {
+        cluster
+            .nodes_2013()
             .filter(move |b| *b != a)
             .map(|b| (a.as_str(), b.as_str()))
     })

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     check::{Case, Ledger, Submitted, address},
     history::{Fault, Transaction},
-    scenario::{SinkBehaviour, Step},
+    scenario::{LEGACY_DOMAIN, SinkBehaviour, Step},
 };
 
 /// A next hop that came back is tried again within this documented time (the retry intervals are 5 and 10 min).
@@ -34,7 +34,10 @@ pub(in crate::check) fn submission<'c, 'h>(
             && e.message == hold.message
             && e.sent < hold.since
     });
-    if came.last().is_some_and(|(c, _)| case.is_transport(c.from)) {
+    if came
+        .last()
+        .is_some_and(|(c, _)| case.is_node(c.from) && !case.is_front_end(c.from))
+    {
         return None;
     }
     let of_message = || {
@@ -53,6 +56,13 @@ pub(in crate::check) fn host_of<'h>(case: &Case<'h>, recipient: &str) -> &'h str
         return &cluster.mailboxes;
     }
     let domain = recipient.rsplit_once('@').map_or("", |(_, domain)| domain);
+    if let Some(hub) = cluster
+        .hubs_2010
+        .first()
+        .filter(|_| domain == LEGACY_DOMAIN)
+    {
+        return hub;
+    }
     let own = domain
         .strip_suffix(".example")
         .and_then(|name| cluster.sinks.iter().find(|sink| *sink == name));

@@ -55,8 +55,8 @@ pub(super) fn sc_13(case: &Case<'_>) -> Verdict {
 
 /// The connection is between two nodes of different boundaries.
 fn crosses(case: &Case<'_>, connection: &Connection<'_>) -> bool {
-    case.is_transport(connection.from)
-        && case.is_transport(connection.to)
+    case.is_2013(connection.from)
+        && case.is_2013(connection.to)
         && connection.from != connection.to
         && !case.boundary(connection.from).contains(connection.to)
 }
@@ -134,7 +134,8 @@ fn limited(case: &Case<'_>, s: &Submitted<'_>) -> bool {
         let end = s.ended.map_or(case.last_us, |m| m.t_us);
         case.well_between(s.node(), s.at.t_us, end)
     };
-    case.config.switch(s.node(), "ShadowRedundancyEnabled")
+    case.is_2013(s.node())
+        && case.config.switch(s.node(), "ShadowRedundancyEnabled")
         && nobody_may_hold(case, s.node())
         && (s.acked() || s.reply.is_some_and(failed_to_be_made_redundant))
         && undisturbed()

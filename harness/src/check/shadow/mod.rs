@@ -7,8 +7,10 @@ use super::registry::Family;
 mod acceptance;
 mod attempts;
 mod boundaries;
+mod coexistence;
 mod creation;
 mod front_end;
+mod hub;
 mod placement;
 mod roles;
 
@@ -30,6 +32,8 @@ pub(super) const CHECKERS: Family = &[
     ("SC-15", front_end::sc_15),
     ("SC-16", roles::sc_16),
     ("SC-17", boundaries::sc_17),
+    ("SC-18", coexistence::sc_18),
+    ("SC-19", hub::sc_19),
 ];
 
 #[cfg(test)]
@@ -40,6 +44,8 @@ mod boundaries_tests;
 mod creation_tests;
 #[cfg(test)]
 mod front_end_tests;
+#[cfg(test)]
+mod hub_tests;
 #[cfg(test)]
 mod placement_tests;
 #[cfg(test)]

@@ -15,6 +15,19 @@ use crate::{
 /// Put to the test by resubmissions that were asked for and answered.
 pub(super) fn sc_14(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
+    sent_again(case, &mut tally, |from, to| is_outside(case, from, to));
+    let thin = "no resubmission was asked for after mail had been acknowledged outside";
+    conclude(
+        case,
+        "SC-14",
+        tally,
+        "messages that were acknowledged outside were not sent there again",
+        thin,
+    )
+}
+
+/// What was acknowledged by hosts of a kind before a resubmission was asked for, and whether it went there again.
+pub(super) fn sent_again(case: &Case<'_>, tally: &mut Tally, kind: impl Fn(&str, &str) -> bool) {
     for record in case.records {
         let Event::Resubmit {
             node,
@@ -25,11 +38,10 @@ pub(super) fn sc_14(case: &Case<'_>) -> Verdict {
             continue;
         };
         let asked = Moment::of(record);
-        for (link, connections) in case
-            .links
-            .iter()
-            .filter(|(link, _)| sends_out(case, link, node))
-        {
+        for (link, connections) in case.links.iter().filter(|(link, _)| {
+            link.split_once('>')
+                .is_some_and(|(from, to)| from == node && kind(from, to))
+        }) {
             let mut sends: Vec<&Exchange<'_>> =
                 connections.iter().flat_map(|c| &c.exchanges).collect();
             sends.sort_by_key(|e| e.sent);
@@ -62,22 +74,12 @@ pub(super) fn sc_14(case: &Case<'_>) -> Verdict {
             }
         }
     }
-    let thin = "no resubmission was asked for after mail had been acknowledged outside";
-    conclude(
-        case,
-        "SC-14",
-        tally,
-        "messages that were acknowledged outside were not sent there again",
-        thin,
-    )
 }
 
-fn sends_out(case: &Case<'_>, link: &str, node: &str) -> bool {
-    link.split_once('>').is_some_and(|(from, to)| {
-        let other_boundary =
-            case.is_transport(to) && to != node && !case.boundary(node).contains(to);
-        from == node && (case.is_sink(to) || other_boundary)
-    })
+/// A next hop outside the boundary of `node`: a sink, or a server of another boundary (SC-13).
+fn is_outside(case: &Case<'_>, node: &str, to: &str) -> bool {
+    let other_boundary = case.is_transport(to) && to != node && !case.boundary(node).contains(to);
+    case.is_sink(to) || other_boundary
 }
 
 /// Another reason to send it again: the node took it in once more, or was struck around the first ack.

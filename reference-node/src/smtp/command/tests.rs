@@ -278,8 +278,9 @@ prop_compose! {
         smtputf8 in any::<bool>(),
         ret in prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Hdrs))],
         envid in proptest::option::of("[ -~]{1,33}"),
+        xshadow in proptest::option::of("[a-z0-9/]{1,33}"),
     ) -> MailFrom {
-        MailFrom { path, size, body, smtputf8, ret, envid: envid.map(|id| encode_xtext(&id)) }
+        MailFrom { path, size, body, smtputf8, ret, envid: envid.map(|id| encode_xtext(&id)), xshadow }
     }
 }
 

@@ -104,6 +104,7 @@ fn extensions_are_read() {
         binary_mime: true,
         dsn: true,
         enhanced_status_codes: true,
+        xshadow: false,
         xpeer: Some("0011".into()),
     };
     assert_eq!(full_extensions(), expected);
@@ -126,6 +127,7 @@ fn commands_have_only_parameters_that_are_offered() {
         smtputf8: true,
         ret: Some(Ret::Full),
         envid: Some("e1".into()),
+        xshadow: Some("h1/00/1".into()),
     };
     let to = RcptTo {
         path: "b@example.org".into(),
@@ -137,6 +139,14 @@ fn commands_have_only_parameters_that_are_offered() {
         orcpt: Some("rfc822;c@example.org".into()),
     };
     let (full, none) = (full_extensions(), Extensions::default());
+    let hub = Extensions {
+        xshadow: true,
+        ..Extensions::default()
+    };
+    assert_eq!(
+        mail_command(&from, b"text\r\n", &hub).as_deref(),
+        Ok("MAIL FROM:<a@example.org> XSHADOW=h1/00/1\r\n")
+    );
     assert_eq!(
         mail_command(&from, b"text\r\n", &full).as_deref(),
         Ok("MAIL FROM:<a@example.org> SIZE=6 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=e1\r\n")

@@ -113,6 +113,9 @@ impl Session {
             if !self.config.peer_nonce.is_empty() {
                 text.push(format!("XPEER {}", self.config.peer_nonce));
             }
+            if self.config.xshadow {
+                text.push("XSHADOW".into());
+            }
             Reply::lines(250, None, text)
         } else {
             Reply::plain(250, host.as_str())
@@ -144,6 +147,10 @@ impl Session {
                 (4, 7, 0),
                 "too many messages in one session, closing",
             ));
+        }
+        let hub = self.config.xshadow && matches!(self.peer, Peer::Server(_));
+        if from.xshadow.is_some() && !hub {
+            return self.refuse(Reply::new(555, (5, 5, 4), "XSHADOW is for hubs only"));
         }
         // RFC 1870 §6.1
         if from.size.is_some_and(|size| self.too_big(size)) {

@@ -24,6 +24,8 @@ pub struct SessionConfig {
     pub bare_line_ends: BareLineEnds,
     /// The nonce in the EHLO reply's `XPEER` line, new in each session; empty: no XPEER here.
     pub peer_nonce: String,
+    /// XSHADOW stands in the EHLO reply, and peers may name their shadow in MAIL: a 2010-style hub.
+    pub xshadow: bool,
     /// A deliberately broken behaviour.
     pub sabotage: Option<Sabotage>,
 }
@@ -39,6 +41,7 @@ impl Default for SessionConfig {
             max_messages: None,
             bare_line_ends: BareLineEnds::Accept,
             peer_nonce: String::new(),
+            xshadow: false,
             sabotage: None,
         }
     }
