@@ -149,6 +149,7 @@ mod tests {
                 "MessageExpirationTimeout",
                 transport.message_expiration_timeout,
             ),
+            ("MaxAcknowledgementDelay", receive.max_acknowledgement_delay),
             ("ShadowCopyTimeout", transport.shadow_copy_timeout),
             (
                 "TransientFailureRetryInterval",
