@@ -78,7 +78,7 @@ pub(super) fn sent_again(case: &Case<'_>, tally: &mut Tally, kind: impl Fn(&str,
 
 /// A next hop outside the boundary of `node`: a sink, or a server of another boundary (SC-13).
 fn is_outside(case: &Case<'_>, node: &str, to: &str) -> bool {
-    let other_boundary = case.is_transport(to) && to != node && !case.boundary(node).contains(to);
+    let other_boundary = case.is_2013(to) && to != node && !case.boundary(node).contains(to);
     case.is_sink(to) || other_boundary
 }
 
