@@ -14,23 +14,15 @@ use bytes::Bytes;
 use crate::{
     client::{Broken, Transacted},
     config::Server,
-    env::Timestamp,
-    message::{Envelope, Header, Origin, Progress, Recipient, TransportId, header_date},
+    message::{Envelope, Header, Origin, Progress, Recipient, TransportId},
     node::{Node, Queued},
     sabotage::Sabotage,
     shadow::{candidates, peer::PeerSession},
     smtp::{Kind, Reply, Transaction},
     store::{Discard, DiscardKind, StoreError, TransportWrite},
+    trace::Trace,
     tracking::TrackingEvent,
 };
-
-/// Where a message came from, for its trace field.
-pub(crate) struct Trace {
-    /// The client's address.
-    pub(crate) from: String,
-    /// `SMTP`, `ESMTP`, …
-    pub(crate) protocol: &'static str,
-}
 
 /// The copy that a message has, or not.
 struct Copying {
@@ -61,7 +53,8 @@ pub(crate) async fn mail(
         );
     }
     let header = Header::read(&transaction.content);
-    if header.hops > node.config.transport.max_hop_count {
+    let loops = header.hops > node.config.transport.max_hop_count;
+    if loops && !node.sabotaged(Sabotage::EndlessLoop) {
         return (
             Some(Reply::new(
                 554,
@@ -167,7 +160,8 @@ async fn store_and_copy(
 /// The servers to try, one attempt each, in order.
 fn shadow_servers(node: &Node, esmtp: bool, message_id: Option<&str>) -> Vec<Server> {
     let enabled = node.config.transport.shadow_redundancy_enabled
-        || node.sabotaged(Sabotage::CopyWhenDisabled);
+        || node.sabotaged(Sabotage::CopyWhenDisabled)
+        || node.sabotaged(Sabotage::ShadowSafetyNetWhenDisabled);
     if !enabled || (node.sabotaged(Sabotage::CopyOnlyForEhlo) && !esmtp) {
         return Vec::new(); // SC-11
     }
@@ -222,17 +216,7 @@ fn store(
     };
     // A hub calls a message as the hub that keeps its shadow (SC-19).
     let id = shadow.unwrap_or_else(|| TransportId::new(&node.config.name, node.database_id(), row));
-    let received = trace_field(
-        &transaction.helo,
-        &trace.from,
-        &node.config.name,
-        trace.protocol,
-        Some(row),
-        now,
-    );
-    let mut content = Vec::with_capacity(received.len() + transaction.content.len());
-    content.extend_from_slice(received.as_bytes());
-    content.extend_from_slice(&transaction.content);
+    let mut content = trace.on_top(&transaction, &node.config.name, &row.to_string(), now);
     if node.sabotaged(Sabotage::AlterContent) {
         content.extend_from_slice(b"Scanned, and found good.\r\n");
     }
@@ -268,21 +252,6 @@ fn store(
         TransportWrite::PutQueue(row, envelope.clone()),
     ]);
     (row, envelope, content, stored)
-}
-
-/// The field that whoever takes a message puts on top (RFC 5321 §4.4).
-pub(crate) fn trace_field(
-    helo: &str,
-    from: &str,
-    by: &str,
-    with: &str,
-    id: Option<u64>,
-    now: Timestamp,
-) -> String {
-    let helo = if helo.is_empty() { "unknown" } else { helo };
-    let id = id.map(|id| format!(" id {id}")).unwrap_or_default();
-    let date = header_date(now);
-    format!("Received: from {helo} ({from})\r\n\tby {by} with {with}{id};\r\n\t{date}\r\n")
 }
 
 /// Walks along the servers until one confirms its copy.

@@ -9,7 +9,10 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use crate::sabotage::Sabotage;
+use crate::{
+    groups::{Group, Groups},
+    sabotage::Sabotage,
+};
 
 mod role;
 
@@ -57,6 +60,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// Where mail goes, by domain.
     pub routes: Vec<Route>,
+    /// Distribution groups.
+    pub groups: Groups,
 }
 
 /// Where the copy of a message may be made (SC-05 to SC-07).
@@ -209,6 +214,8 @@ struct Raw {
     server: Vec<Spanned<Server>>,
     #[serde(default)]
     route: Vec<Spanned<RawRoute>>,
+    #[serde(default)]
+    group: Vec<Spanned<Group>>,
 }
 
 fn here() -> PathBuf {
@@ -498,6 +505,10 @@ impl Config {
             });
         }
 
+        let routed = |address: &str| route_of(&routes, address).is_some();
+        let groups = Groups::new(raw.group, routed)
+            .map_err(|(message, span, help)| refuse(message, Some(span), Some(help)))?;
+
         let t = raw.transport;
         let span = |value: Option<Span>, default: Duration| value.map_or(default, |s| s.0);
         Ok(Self {
@@ -567,6 +578,7 @@ impl Config {
             },
             servers,
             routes,
+            groups,
         })
     }
 
@@ -594,15 +606,19 @@ impl Config {
 
     /// The route of an address, by its domain.
     pub fn route(&self, address: &str) -> Option<&Route> {
-        let domain = address
-            .rsplit_once('@')
-            .map_or("", |(_, domain)| domain)
-            .to_ascii_lowercase();
-        self.routes
-            .iter()
-            .find(|r| r.domain == domain)
-            .or_else(|| self.routes.iter().find(|r| r.domain == "*"))
+        route_of(&self.routes, address)
     }
+}
+
+fn route_of<'a>(routes: &'a [Route], address: &str) -> Option<&'a Route> {
+    let domain = address
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain)
+        .to_ascii_lowercase();
+    routes
+        .iter()
+        .find(|r| r.domain == domain)
+        .or_else(|| routes.iter().find(|r| r.domain == "*"))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod config;
 pub mod delivery;
 pub mod env;
 pub mod front_end;
+pub mod groups;
 pub mod http;
 mod legacy;
 mod member;
@@ -23,6 +24,7 @@ pub mod service;
 pub mod shadow;
 pub mod smtp;
 pub mod store;
+mod trace;
 pub mod tracking;
 pub mod view;
 

@@ -101,6 +101,14 @@ pub enum Origin {
         /// The row.
         about: u64,
     },
+    /// The members of the groups that the message in that row of the queue is for (HB-05). It has that message's
+    /// name, and its content is in that row.
+    Fork {
+        /// The row.
+        of: u64,
+        /// It comes from a resubmission, and causes no DSN (SN-09).
+        silent: bool,
+    },
 }
 
 /// A message without its content.
@@ -124,7 +132,7 @@ pub struct Envelope {
     pub origin: Origin,
     /// Servers that hold a shadow of it, or may.
     pub shadows: Vec<String>,
-    /// DSNs about it that are still in the queue (HB-05).
+    /// DSNs about it and forked copies of it that are still in the queue (HB-05).
     pub side_effects: u32,
 }
 
@@ -136,6 +144,14 @@ impl Envelope {
             .enumerate()
             .filter(|(_, r)| r.progress == Progress::Pending)
             .map(|(i, r)| (i, &r.to))
+    }
+
+    /// The row in which its content is.
+    pub fn content_row(&self, row: u64) -> u64 {
+        match self.origin {
+            Origin::Fork { of, .. } => of,
+            _ => row,
+        }
     }
 
     /// Every recipient is done, and so is every side effect.

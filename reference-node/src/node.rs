@@ -5,7 +5,7 @@
 //! the receipt after the lock is released.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -97,6 +97,8 @@ pub(crate) struct State {
     pub(crate) shown: BTreeMap<String, Shown>,
     pub(crate) manager: Manager,
     pub(crate) scheduler: Scheduler,
+    /// Rows whose groups the delivery task has to expand.
+    pub(crate) to_expand: BTreeSet<u64>,
     /// Sabotage `one-shadow-per-message-id`.
     pub(crate) copied_ids: BTreeMap<String, String>,
 }
@@ -182,6 +184,7 @@ impl Node {
                 sabotage,
             ),
             scheduler: Scheduler::new(RetryIntervals::of(t), config.send.max_sessions),
+            to_expand: BTreeSet::new(),
             copied_ids: BTreeMap::new(),
         };
         for (row, record) in loaded.shadow {
@@ -284,6 +287,9 @@ impl Node {
         hops.dedup();
         for hop in hops {
             state.scheduler.add(hop, row);
+        }
+        if self.has_group(&envelope) {
+            state.to_expand.insert(row);
         }
         let content = content.and_then(|octets| self.keep(octets));
         state.queue.insert(

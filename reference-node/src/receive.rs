@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    accept::{self, Trace},
+    accept,
     config::NextHop,
     env::{BoxStream, Environment, Listener},
     legacy::shadowed_by,
@@ -28,7 +28,11 @@ use crate::{
         proof::{client_proof, equal, server_proof},
     },
     smtp::{Event, Kind, Peer, PeerCommand, RcptTo, Reply, Session, SessionConfig, Transaction},
+    trace::Trace,
 };
+
+/// Longer than any session.
+const AGES: Duration = Duration::from_secs(365 * 86_400);
 
 /// Takes connections until the node ends.
 pub(crate) async fn serve(node: Arc<Node>, listener: Box<dyn Listener>) {
@@ -104,7 +108,15 @@ impl Connection {
             ..SessionConfig::default()
         }));
         let active = Instant::now();
-        let deadline = active + node.config.receive.connection_timeout;
+        let whole = node.config.receive.connection_timeout;
+        let deadline = active
+            + if node.sabotaged(Sabotage::NoConnectionTimeout) {
+                AGES
+            } else if node.sabotaged(Sabotage::EarlyConnectionTimeout) {
+                whole / 2
+            } else {
+                whole
+            };
         Self {
             node,
             stream,
@@ -181,9 +193,13 @@ impl Connection {
             idle.min(self.deadline)
         };
         // TO-09
-        let copies_idle = self.copied + self.node.config.send.inactivity_timeout;
+        let copies_idle = self.copied + self.node.outbound_inactivity(Duration::MAX);
         if copies_idle < until && self.copies.is_some() {
-            let Ok(read) = timeout_at(copies_idle, self.stream.read_buf(buffer)).await else {
+            // What comes in at that moment waits: a client that always has something to say must not keep it open.
+            let over = Instant::now() >= copies_idle;
+            let read = timeout_at(copies_idle, self.stream.read_buf(buffer));
+            let read = if over { None } else { read.await.ok() };
+            let Some(read) = read else {
                 self.node.env.timer("copies-idle");
                 if let Some(copies) = self.copies.take() {
                     copies.quit().await;
@@ -251,7 +267,10 @@ impl Connection {
                     accept::mail(&node, transaction, trace, copies, &lost).await
                 }
                 Kind::Copy { .. } => (Some(node.hold_copy(transaction, &peer).await), copies),
-                Kind::Deliver { .. } => (Some(node.deliver_for_peer(transaction).await), copies),
+                Kind::Deliver { .. } => {
+                    let reply = node.deliver_for_peer(transaction, &trace).await;
+                    (Some(reply), copies)
+                }
             };
             // The session may be over; what was stored stays stored.
             let _ = done.send(answer);
@@ -305,7 +324,7 @@ impl Connection {
             Kind::Deliver { .. } | Kind::Handover { .. } | Kind::Mail => {}
         }
         // RFC 5321 §4.5.1: mail to the postmaster is always taken, also without domain.
-        if !to.path.contains('@') {
+        if !to.path.contains('@') || config.groups.is_group(&to.path) {
             return Ok(());
         }
         let Some(route) = config.route(&to.path) else {

@@ -197,13 +197,16 @@ pub(crate) async fn resubmit(node: &Node, from: u64, to: u64) -> Reply {
 /// The envelope of a resubmission: recipients with a mailbox in the boundary only (SC-14).
 fn again(node: &Node, mut envelope: Envelope) -> Option<Envelope> {
     if !node.sabotaged(Sabotage::ResubmitExternal) {
-        envelope.recipients.retain(|r| {
+        // A group is expanded again, as it is now (SN-10), to its members with a mailbox.
+        let comes_back = |address: &str| match destination(&node.config, address) {
+            Some(NextHop::MailboxServer(server)) => node.config.in_boundary(&server),
             // SC-18: nor to a 2010-style hub.
-            match destination(&node.config, &r.to.path) {
-                Some(NextHop::MailboxServer(server)) => node.config.in_boundary(&server),
-                Some(NextHop::Hub(_)) => node.sabotaged(Sabotage::ResubmitTo2010),
-                Some(NextHop::SmartHost(_)) | None => false,
-            }
+            Some(NextHop::Hub(_)) => node.sabotaged(Sabotage::ResubmitTo2010),
+            Some(NextHop::SmartHost(_)) | None => false,
+        };
+        envelope.recipients.retain(|r| {
+            let mut members = node.config.groups.members(&r.to.path).into_iter();
+            comes_back(&r.to.path) || members.any(|member| comes_back(&member))
         });
     }
     envelope

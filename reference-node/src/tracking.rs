@@ -35,6 +35,10 @@ pub enum TrackingEvent {
     Fail,
     /// A notification was made.
     Dsn,
+    /// Its groups were replaced by their members.
+    Expand,
+    /// A notification that nobody could deliver was not made.
+    BadMail,
     /// Waited too long.
     Expire,
     /// Submitted again: promoted, or from Safety Net.

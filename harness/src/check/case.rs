@@ -40,6 +40,8 @@ pub struct Submitted<'h> {
     pub at: Moment,
     /// What it submitted.
     pub what: &'h Submission,
+    /// Whom it is for: its envelope recipients, groups replaced by their members, each once.
+    pub recipients: Vec<&'h str>,
     /// When it had sent the end of data.
     pub data_sent: Option<Moment>,
     /// When it knew the outcome; `None` when the history ends before.
@@ -50,7 +52,7 @@ pub struct Submitted<'h> {
     pub reply: Option<&'h Reply>,
     /// What broke it off.
     pub error: Option<&'h str>,
-    /// Recipients refused at RCPT.
+    /// Recipients refused at RCPT; members of a refused group, where no other name for them was accepted.
     pub refused: BTreeMap<&'h str, &'h Reply>,
     /// The transport server that a front end passed it on to; `None` where there is no front end, or it passed the
     /// end of data on to nobody.
@@ -192,6 +194,7 @@ impl<'h> Case<'h> {
             Event::Submit(what) => self.submissions.push(Submitted {
                 at,
                 what,
+                recipients: self.meant(&what.recipients, |_| true),
                 data_sent: None,
                 ended: None,
                 outcome: Outcome::Indeterminate,
@@ -213,15 +216,26 @@ impl<'h> Case<'h> {
                 refused,
                 error,
             } => {
+                let named = self
+                    .submissions
+                    .iter()
+                    .rfind(|s| s.what.submission == *submission)
+                    .map_or(&[][..], |s| &s.what.recipients);
+                let accepted = self.meant(named, |to| !refused.contains_key(to));
+                let lost: BTreeMap<&str, &Reply> = refused
+                    .iter()
+                    .flat_map(|(to, reply)| {
+                        let members = self.plan.scenario.cluster.members(to);
+                        members.into_iter().map(move |member| (member, reply))
+                    })
+                    .filter(|(member, _)| !accepted.contains(member))
+                    .collect();
                 if let Some(s) = self.submission_mut(*submission) {
                     s.ended = Some(at);
                     s.outcome = *outcome;
                     s.reply = reply.as_ref();
                     s.error = error.as_deref();
-                    s.refused = refused
-                        .iter()
-                        .map(|(to, reply)| (to.as_str(), reply))
-                        .collect();
+                    s.refused = lost;
                 }
             }
             Event::SessionUsable { submission, usable } => {
@@ -339,6 +353,19 @@ impl<'h> Case<'h> {
         if let Some(fault) = self.faults.iter_mut().find(|f| f.number == number) {
             change(fault);
         }
+    }
+
+    /// Whom envelope recipients stand for, of those that `wanted` says.
+    fn meant(&self, named: &'h [String], wanted: impl Fn(&str) -> bool) -> Vec<&'h str> {
+        let mut meant = Vec::new();
+        for to in named.iter().filter(|to| wanted(to.as_str())) {
+            for member in self.plan.scenario.cluster.members(to) {
+                if !meant.contains(&member) {
+                    meant.push(member);
+                }
+            }
+        }
+        meant
     }
 
     /// Submissions that were acked.

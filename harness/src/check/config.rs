@@ -37,6 +37,8 @@ const SWITCHES: &[(&str, bool)] = &[
 const NUMBERS: &[(&str, u64)] = &[
     ("MaxRetriesForRemoteSiteShadow", 4),
     ("MaxRetriesForLocalSiteShadow", 2),
+    // The reference node's own.
+    ("MaxHopCount", 60),
 ];
 
 /// The parameters in force. A node's own settings win over those for real time, and those over the common ones.

@@ -138,9 +138,9 @@ impl<'h> Ledger<'h> {
                 .exchange_of(s)
                 .is_some_and(|(_, e)| e.attempt == Some(s.what.attempt));
         }
-        for recipient in &s.what.recipients {
+        for recipient in &s.recipients {
             let account = entry.accounts.entry(recipient).or_default();
-            let refused = s.refused.contains_key(recipient.as_str());
+            let refused = s.refused.contains_key(recipient);
             account.refused = refused && (account.refused || !account.named);
             account.named = true;
             if s.acked() && !refused {
@@ -275,7 +275,7 @@ impl<'h> Entry<'h> {
         }
         let mut sources: Vec<_> = self
             .submitted(case)
-            .filter(|s| s.what.recipients.iter().any(|r| r == recipient))
+            .filter(|s| s.recipients.contains(&recipient))
             .collect();
         if self.attempts_differ && arrival.attempt.is_some() {
             sources.retain(|s| Some(s.what.attempt) == arrival.attempt);

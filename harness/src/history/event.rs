@@ -91,7 +91,7 @@ pub enum Event {
         /// It could.
         usable: bool,
     },
-    /// An idle or slow client's session ended (TO-06, TO-07).
+    /// An idle client's session ended (TO-06).
     IdleClosed {
         /// The client's link.
         link: String,
@@ -102,6 +102,23 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after_us: Option<u64>,
         /// The reply that came with it, e.g. 421.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply: Option<Reply>,
+    },
+    /// A busy client's session ended (TO-07).
+    BusyClosed {
+        /// The client's link.
+        link: String,
+        /// The tap's number of the connection on that link, when known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<u32>,
+        /// How long the session had lasted when the server ended it; `None`: still open when the step gave up, or never
+        /// begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after_us: Option<u64>,
+        /// The longest time in which the client said nothing.
+        longest_pause_us: u64,
+        /// The reply that came with the end, e.g. 421.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply: Option<Reply>,
     },

@@ -13,7 +13,7 @@ use crate::{
     scenario::{CrashKind, Database, Partition, Step, Submit},
     substrate::ClusterError,
     tap::TriggeredAction,
-    workload::{idle, peer_verbs},
+    workload::{busy, idle, peer_verbs},
 };
 
 impl Run {
@@ -48,6 +48,15 @@ impl Run {
             } => {
                 let at_most = self.cluster.scaled(at_most.0);
                 idle::idle(&self.cluster, &self.recorder, client, to, at_most, patience).await;
+            }
+            Step::Busy(step) => {
+                let (every, at_most) = (step.every.0, step.at_most.0);
+                let pace = busy::Pace {
+                    every: self.cluster.scaled(every),
+                    at_most: self.cluster.scaled(at_most),
+                    patience,
+                };
+                busy::busy(&self.cluster, &self.recorder, step, pace).await;
             }
             Step::PeerVerbs { client, to } => {
                 let nodes = &self.plan.scenario.cluster.nodes;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     history::Outcome,
     scenario::{
-        CrashKind, Cut, Database, Partition, Resend, ResumedClock, Setting, SinkBehaviour, Step,
-        Submit, Transfer, Via,
+        BusyWith, CrashKind, Cut, Database, Partition, Resend, ResumedClock, Setting,
+        SinkBehaviour, Step, Submit, Transfer, Via,
     },
 };
 
@@ -107,6 +107,16 @@ pub(crate) fn text(step: &Step) -> String {
             to,
             at_most,
         } => format!("{client} says hello to {to} and is idle, at most {at_most}"),
+        Step::Busy(busy) => {
+            let what = match busy.with {
+                BusyWith::Noop => "NOOP",
+                BusyWith::Data => "a line of a message without end",
+            };
+            format!(
+                "{} gives {} {what} every {}, at most {}",
+                busy.client, busy.to, busy.every, busy.at_most
+            )
+        }
         Step::PeerVerbs { client, to } => format!("{client} gives peer commands to {to}"),
         Step::Observe {} => "read views and mailboxes".into(),
         Step::Resubmit { node, from, to } => {

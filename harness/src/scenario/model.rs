@@ -97,6 +97,38 @@ pub struct Cluster {
     /// Sinks: next hops outside the boundary. The first one takes `@external.example`; `@<sink>.example` goes to each.
     #[serde(default = "one_sink")]
     pub sinks: Vec<String>,
+    /// Distribution groups: an address, and who gets what is sent to it. All nodes know them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// Routes of single nodes: a domain, and for each node that knows it the host that it sends the domain's mail to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Cluster {
+    /// Who gets what is sent to an address: a group's members, or the address itself.
+    pub fn members<'a>(&'a self, address: &'a str) -> Vec<&'a str> {
+        let group = |name: &str| {
+            self.groups
+                .iter()
+                .find(|(group, _)| group.eq_ignore_ascii_case(name))
+                .map(|(_, members)| members)
+        };
+        let mut members: Vec<&str> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        let mut open = vec![address];
+        while let Some(name) = open.pop() {
+            if seen.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            seen.push(name);
+            match group(name) {
+                Some(inside) => open.extend(inside.iter().map(String::as_str)),
+                None => members.push(name),
+            }
+        }
+        members
+    }
 }
 
 fn three_nodes() -> Vec<String> {
@@ -121,6 +153,8 @@ impl Default for Cluster {
             sites: BTreeMap::new(),
             dags: BTreeMap::new(),
             sinks: one_sink(),
+            groups: BTreeMap::new(),
+            routes: BTreeMap::new(),
         }
     }
 }
@@ -258,6 +292,8 @@ pub enum Step {
         #[serde(rename = "at-most")]
         at_most: Span,
     },
+    /// A client always has something to say, until the server ends the session.
+    Busy(Busy),
     /// A client from outside gives peer commands.
     PeerVerbs {
         /// The client.
@@ -387,6 +423,40 @@ fn both_recipients() -> Vec<String> {
 
 fn sender() -> String {
     "sender@external.example".into()
+}
+
+/// A busy step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Busy {
+    /// The client.
+    #[serde(default = "client_1")]
+    pub client: String,
+    /// The node.
+    pub to: String,
+    /// What it says.
+    #[serde(default)]
+    pub with: BusyWith,
+    /// Pause between two things that it says; a documented duration, well below ConnectionInactivityTimeout.
+    #[serde(default = "ten_seconds")]
+    pub every: Span,
+    /// Gives up after this time.
+    pub at_most: Span,
+}
+
+fn ten_seconds() -> Span {
+    Span::from_secs(10)
+}
+
+/// What a busy client says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BusyWith {
+    /// NOOP.
+    #[default]
+    Noop,
+    /// One more line of a message that never ends.
+    Data,
 }
 
 /// A resend step.

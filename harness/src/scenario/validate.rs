@@ -50,6 +50,7 @@ pub(super) fn problems(scenario: &Scenario, root: &Place<'_>, known: Known<'_>) 
     };
     check.header(root);
     check.cluster(&root.key("cluster"));
+    check.addresses(&root.key("cluster"));
     check.settings(&scenario.config, &root.key("config"), Strictness::Full);
     for (node, settings) in &scenario.node {
         let place = root.key("node").key(node);
@@ -250,6 +251,68 @@ impl Check<'_> {
                         "one is missing",
                         Some(help),
                     );
+                }
+            }
+        }
+    }
+
+    /// Groups and the routes of single nodes.
+    fn addresses(&mut self, place: &Place<'_>) {
+        let cluster = &self.scenario.cluster;
+        let routed = |address: &str| {
+            let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+            let sink = domain.strip_suffix(".example");
+            let of_sink = sink.is_some_and(|name| cluster.sinks.iter().any(|s| s == name));
+            let external = domain == "external.example" && !cluster.sinks.is_empty();
+            domain == "mailbox.example" || external || of_sink
+        };
+        for (group, members) in &cluster.groups {
+            let at = place.key("groups").key(group);
+            if !group.contains('@') {
+                let help = Some("an address, as in `\"team@groups.example\"`".to_owned());
+                let message = format!("`{group}` is no group's address");
+                self.problem(&at.key, message, "no address", help);
+            }
+            if members.is_empty() {
+                self.problem(&at.span, format!("`{group}` has no members"), "empty", None);
+            }
+            for (i, member) in members.iter().enumerate() {
+                let is_group = cluster
+                    .groups
+                    .keys()
+                    .any(|g| g.eq_ignore_ascii_case(member));
+                if !is_group && !routed(member) {
+                    let help = "a member is at `mailbox.example`, `external.example`, `<sink>.example`, or is a group";
+                    let message = format!("no node has a route to `{member}`");
+                    let span = at.index(i).span;
+                    self.problem(&span, message, "cannot be reached", Some(help.into()));
+                }
+            }
+            if !members.is_empty() && cluster.members(group).is_empty() {
+                let message = format!("`{group}` has no member but groups");
+                self.problem(&at.span, message, "nobody is in it", None);
+            }
+        }
+        for (domain, hosts) in &cluster.routes {
+            let at = place.key("routes").key(domain);
+            if routed(&format!("x@{domain}")) {
+                let message = format!("`{domain}` has a route already");
+                let help = "choose a domain that no sink and no mailbox has".to_owned();
+                self.problem(&at.key, message, "known to all nodes", Some(help));
+            }
+            for (node, host) in hosts {
+                let place = at.key(node);
+                self.node(node, &place.key);
+                let known = cluster
+                    .nodes
+                    .iter()
+                    .chain(&cluster.sinks)
+                    .any(|h| h == host);
+                if !known || host == node {
+                    let help = "another node, or a sink".to_owned();
+                    let message =
+                        format!("`{node}` cannot send the mail for `{domain}` to `{host}`");
+                    self.problem(&place.span, message, "no next hop", Some(help));
                 }
             }
         }

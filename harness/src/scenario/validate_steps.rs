@@ -53,6 +53,7 @@ pub(crate) const fn key(step: &Step) -> &'static str {
         Step::Heal { .. } => "heal",
         Step::Sink { .. } => "sink",
         Step::Idle { .. } => "idle",
+        Step::Busy(_) => "busy",
         Step::PeerVerbs { .. } => "peer-verbs",
         Step::Observe {} => "observe",
         Step::Resubmit { .. } => "resubmit",
@@ -165,6 +166,12 @@ impl Check<'_> {
                 self.client(client, &at.key("client").span);
                 self.node(to, &at.key("to").span);
                 self.positive(*at_most, &at.key("at-most").span);
+            }
+            Step::Busy(busy) => {
+                self.client(&busy.client, &at.key("client").span);
+                self.node(&busy.to, &at.key("to").span);
+                self.positive(busy.every, &at.key("every").span);
+                self.positive(busy.at_most, &at.key("at-most").span);
             }
             Step::PeerVerbs { client, to } => {
                 self.client(client, &at.key("client").span);

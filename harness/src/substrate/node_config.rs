@@ -224,6 +224,22 @@ fn routes(
         pair(file, "domain", &domain);
         pair(file, "smart-host", &address(node, sink));
     }
+    for (domain, hosts) in &cluster.routes {
+        if let Some(host) = hosts.get(node) {
+            line(file, format_args!("\n[[route]]"));
+            pair(file, "domain", domain);
+            pair(file, "smart-host", &address(node, host));
+        }
+    }
+    for (group, members) in &cluster.groups {
+        let members = members.iter().map(|m| Value::String(m.clone()));
+        line(file, format_args!("\n[[group]]"));
+        pair(file, "address", group);
+        line(
+            file,
+            format_args!("members = {}", Value::Array(members.collect())),
+        );
+    }
 }
 
 fn pair(file: &mut String, key: &str, text: &str) {

@@ -213,6 +213,23 @@ impl Session {
         }
     }
 
+    /// Sends a line of content (without CRLF), to which no reply is due.
+    pub async fn line(&mut self, line: &str) -> Result<(), Broken> {
+        let mut octets = line.as_bytes().to_vec();
+        octets.extend_from_slice(b"\r\n");
+        let sent = match self.wire.write(&octets).await {
+            Ok(()) => self.wire.flush().await,
+            Err(broken) => Err(broken),
+        };
+        self.usable &= sent.is_ok();
+        sent
+    }
+
+    /// Ends the connection without a word.
+    pub async fn hang_up(mut self) {
+        self.wire.hang_up().await;
+    }
+
     /// NOOP is answered with 2yz.
     pub async fn probe(&mut self) -> bool {
         self.usable

@@ -46,7 +46,7 @@ pub async fn idle(
 }
 
 /// The number of the connection that was opened on the link since then, when it is the only one.
-fn connection_since(recorder: &Recorder, begin: usize, link: &str) -> Option<u32> {
+pub(super) fn connection_since(recorder: &Recorder, begin: usize, link: &str) -> Option<u32> {
     recorder.with_records(|records| {
         let mut opened = records
             .get(begin..)?

@@ -6,6 +6,7 @@
 //! Reading order: [`content`] makes messages, [`inspect`] recognizes them again, [`courier`] carries them
 //! with one of the two clients ([`client`], [`lettre_client`]), [`sink`] takes them.
 
+pub mod busy;
 pub mod client;
 pub mod content;
 pub mod courier;

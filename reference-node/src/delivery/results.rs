@@ -3,7 +3,10 @@
 
 use crate::{
     config::NextHop,
-    delivery::dsn::{self, Action, Report},
+    delivery::{
+        dsn::{self, Action, Report},
+        scheduler::destination,
+    },
     env::Timestamp,
     message::{Envelope, Origin, Progress, Recipient, TransportId},
     node::{Node, State},
@@ -68,6 +71,7 @@ impl Node {
             queued.busy = queued.busy.saturating_sub(1);
             let mut reports = Vec::new();
             let mut deferred = None;
+            let done_here = !fates.iter().all(|fate| matches!(fate, Fate::Deferred(_)));
             for (recipient, fate) in recipients.into_iter().zip(fates) {
                 if let Fate::Deferred(why) = &fate {
                     deferred = Some(why.clone());
@@ -90,9 +94,12 @@ impl Node {
             }
             let mut writes = Vec::new();
             self.notify(&mut state, row, &mut queued.envelope, &reports, &mut writes);
+            if done_here && self.sabotaged(Sabotage::DiscardAtFirstSuccess) {
+                self.discard(&mut state, &mut queued.envelope, &mut writes);
+            }
             let envelope = queued.envelope.clone();
             state.queue.insert(row, queued);
-            if envelope.is_done() {
+            if self.is_finished(&envelope) {
                 self.finish(&mut state, row, &mut writes);
             } else {
                 writes.push(TransportWrite::PutQueue(row, envelope));
@@ -179,7 +186,11 @@ impl Node {
             .cloned()
             .collect();
         // SN-09, RFC 5321 §4.5.5: none about a resubmission, none to a null return path.
-        let silent = envelope.origin == Origin::Resubmitted || self.sabotaged(Sabotage::NoDsn);
+        let resubmitted = matches!(
+            envelope.origin,
+            Origin::Resubmitted | Origin::Fork { silent: true, .. }
+        );
+        let silent = resubmitted || self.sabotaged(Sabotage::NoDsn);
         let to = match envelope.from.path.as_str() {
             "" if self.sabotaged(Sabotage::DsnToNull) => "sender@external.example",
             "" => return,
@@ -188,12 +199,19 @@ impl Node {
         if reports.is_empty() || silent {
             return;
         }
+        // Nobody could ever deliver it, and no DSN is sent about a DSN: what it reports on must not wait for it (HB-05).
+        if destination(&self.config, to).is_none() {
+            let why = format!("no route to <{to}>: no notification");
+            self.tracking
+                .event(TrackingEvent::BadMail, "DSN", envelope, &why);
+            return;
+        }
         let to = RcptTo {
             path: to.to_owned(),
             notify: Notify::Never,
             ..RcptTo::default()
         };
-        let content = match self.store.content(row) {
+        let content = match self.store.content(envelope.content_row(row)) {
             Ok(content) => content.unwrap_or_default(),
             // The header section is missing from the notification then; better than no notification.
             Err(_) => bytes::Bytes::new(),
@@ -237,7 +255,7 @@ impl Node {
 
     /// The message is fully processed: it moves to Safety Net (SN-01), its shadow servers get their discard
     /// events (HB-06), and the message that it reported on may be finished too.
-    fn finish(&self, state: &mut State, row: u64, writes: &mut Vec<TransportWrite>) {
+    pub(super) fn finish(&self, state: &mut State, row: u64, writes: &mut Vec<TransportWrite>) {
         let Some(queued) = state.queue.remove(&row) else {
             return;
         };
@@ -245,36 +263,24 @@ impl Node {
         let now = self.now();
         writes.push(TransportWrite::DeleteQueue(row));
         self.finished.notify_waiters();
-        for server in std::mem::take(&mut envelope.shadows) {
-            let number = state.next_row();
-            let event = Discard {
-                id: envelope.id.clone(),
-                kind: DiscardKind::Delivered,
-                created: now,
-            };
-            state
-                .discards
-                .entry(server.clone())
-                .or_default()
-                .insert(number, event.clone());
-            if !self.sabotaged(Sabotage::ForgetDiscardsOnRestart) {
-                writes.push(TransportWrite::PutDiscard(server, number, event));
-            }
-        }
+        self.discard(state, &mut envelope, writes);
         let delivered = envelope
             .recipients
             .iter()
             .any(|r| r.progress == Progress::Delivered);
         let about = match envelope.origin {
             Origin::Notification { about } => Some(about),
+            Origin::Fork { of, .. } => Some(of),
             Origin::Received | Origin::Promoted | Origin::Resubmitted => None,
         };
-        // A resubmission comes from Safety Net, and its original is there still.
+        // A resubmission comes from Safety Net, and its original is there still; a fork's message goes there.
+        let kept_elsewhere = matches!(envelope.origin, Origin::Resubmitted | Origin::Fork { .. });
         if delivered
-            && envelope.origin != Origin::Resubmitted
+            && !kept_elsewhere
             && !self.sabotaged(Sabotage::NoPrimarySafetyNet)
             && !self.is_hub_2010()
         {
+            self.limit_safety_net(writes);
             let entry = SafetyNetEntry {
                 envelope,
                 role: SafetyNetRole::Primary,
@@ -293,11 +299,56 @@ impl Node {
             && let Some(parent) = state.queue.get_mut(&about)
         {
             parent.envelope.side_effects = parent.envelope.side_effects.saturating_sub(1);
-            if parent.envelope.is_done() {
+            if self.is_finished(&parent.envelope) {
                 self.finish(state, about, writes);
             } else {
                 writes.push(TransportWrite::PutQueue(about, parent.envelope.clone()));
             }
+        }
+    }
+
+    /// Its shadow servers may be told: every next hop is done (SC-12), and so is every side effect (HB-05).
+    pub(super) fn is_finished(&self, envelope: &Envelope) -> bool {
+        envelope.is_done()
+            || (self.sabotaged(Sabotage::DiscardBeforeSideEffects)
+                && envelope.pending().next().is_none())
+    }
+
+    /// Keeps a discard event for each server that has a shadow of the message.
+    fn discard(
+        &self,
+        state: &mut State,
+        envelope: &mut Envelope,
+        writes: &mut Vec<TransportWrite>,
+    ) {
+        for server in std::mem::take(&mut envelope.shadows) {
+            let number = state.next_row();
+            let event = Discard {
+                id: envelope.id.clone(),
+                kind: DiscardKind::Delivered,
+                created: self.now(),
+            };
+            state
+                .discards
+                .entry(server.clone())
+                .or_default()
+                .insert(number, event.clone());
+            if !self.sabotaged(Sabotage::ForgetDiscardsOnRestart) {
+                writes.push(TransportWrite::PutDiscard(server, number, event));
+            }
+        }
+    }
+
+    /// Sabotage `safety-net-size-limit`: the oldest leave before a hundred and one are there.
+    fn limit_safety_net(&self, writes: &mut Vec<TransportWrite>) {
+        const MOST: usize = 100;
+        if !self.sabotaged(Sabotage::SafetyNetSizeLimit) {
+            return;
+        }
+        let entries = self.store.safety_net(self.now()).unwrap_or_default();
+        if let Some((_, oldest)) = entries.len().checked_sub(MOST).and_then(|i| entries.get(i)) {
+            let until = self.safety_net_expiry(oldest.entered);
+            writes.push(TransportWrite::ExpireSafetyNet(until));
         }
     }
 
@@ -346,7 +397,7 @@ impl Node {
             }
             let envelope = queued.envelope.clone();
             state.queue.insert(row, queued);
-            if envelope.is_done() {
+            if self.is_finished(&envelope) {
                 self.finish(&mut state, row, &mut writes);
             } else {
                 writes.push(TransportWrite::PutQueue(row, envelope));

@@ -40,11 +40,14 @@ impl RetryIntervals {
     }
 }
 
-/// The next hop of a recipient; `None` when there is no route. RFC 5321 §4.5.1: `postmaster` without a domain
+/// The next hop of a recipient; `None` when there is no route, and for a group, which is expanded. RFC 5321 §4.5.1: `postmaster` without a domain
 /// is this node's own.
 pub fn destination(config: &Config, address: &str) -> Option<NextHop> {
     if !address.contains('@') {
         return Some(NextHop::MailboxServer(config.name.clone()));
+    }
+    if config.groups.is_group(address) {
+        return None;
     }
     config.route(address).map(|route| route.to.clone())
 }

@@ -19,6 +19,7 @@ use crate::{
     shadow::peer::PeerSession,
     smtp::{Kind, RcptTo, Reply, Transaction},
     store::MailboxWrite,
+    trace::Trace,
     tracking::TrackingEvent,
 };
 
@@ -48,6 +49,7 @@ impl Node {
         loop {
             let (hops, next) = {
                 let mut state = self.state();
+                self.expand_groups(&mut state);
                 let now = self.uptime();
                 (
                     state.scheduler.sessions_to_open(now),
@@ -99,7 +101,8 @@ impl Node {
                 continue;
             };
             if job.content.is_empty() {
-                job.content = self.stored_content(job.row).await.unwrap_or_default();
+                let row = job.envelope.content_row(job.row);
+                job.content = self.stored_content(row).await.unwrap_or_default();
             }
             if !job.content.is_empty() {
                 return Some(job);
@@ -222,7 +225,7 @@ impl Node {
     }
 
     /// A peer delivers to this node's mailboxes (XDELIVER).
-    pub(crate) async fn deliver_for_peer(&self, transaction: Transaction) -> Reply {
+    pub(crate) async fn deliver_for_peer(&self, transaction: Transaction, trace: &Trace) -> Reply {
         let Kind::Deliver {
             transport_id,
             submit_time,
@@ -237,6 +240,9 @@ impl Node {
             return Reply::bad_arguments("not a transport ID");
         };
         let header = crate::message::Header::read(&transaction.content);
+        // RFC 5321 §4.4: a server that takes a message for delivery adds a trace field, too.
+        let serial = id.as_str().rsplit('/').next().unwrap_or_default();
+        let content = trace.on_top(&transaction, &self.config.name, serial, self.now());
         let envelope = Envelope {
             id,
             from: transaction.from.clone(),
@@ -244,14 +250,14 @@ impl Node {
             received: self.now(),
             submit_time: Timestamp(*submit_time),
             message_id: header.message_id,
-            size: transaction.content.len() as u64,
+            size: content.len() as u64,
             origin: crate::message::Origin::Received,
             shadows: Vec::new(),
             side_effects: 0,
         };
         let recipients: Vec<&RcptTo> = transaction.recipients.iter().collect();
         match self
-            .put_into_mailboxes(&envelope, &recipients, &Bytes::from(transaction.content))
+            .put_into_mailboxes(&envelope, &recipients, &Bytes::from(content))
             .await
         {
             Ok(()) => Reply::ok("delivered"),
@@ -349,7 +355,8 @@ impl Node {
     }
 
     async fn deliver_outside(&self, hop: &NextHop, address: &str) {
-        let patience = self.patience(self.config.send.inactivity_timeout);
+        let patience =
+            self.outbound_inactivity(self.config.transport.message_expiration_timeout / 2);
         let mut client =
             match Client::connect(&*self.env, address, &self.config.name, patience).await {
                 Ok(client) => client,
@@ -394,6 +401,18 @@ impl Node {
             }
         }
         client.quit().await;
+    }
+
+    /// The send connector's ConnectionInactivityTimeOut (TO-09), or a bound that is shorter.
+    pub(crate) fn outbound_inactivity(&self, bound: Duration) -> Duration {
+        let documented = self.config.send.inactivity_timeout.min(bound);
+        if self.sabotaged(Sabotage::NoOutboundTimeout) {
+            Duration::from_secs(365 * 86_400)
+        } else if self.sabotaged(Sabotage::EarlyOutboundTimeout) {
+            documented / 2
+        } else {
+            documented
+        }
     }
 
     /// A wait on another server is never longer than half the time until the message would expire.

@@ -19,7 +19,7 @@ use super::{
     FrontEnd, servers,
     session::{Event, Session, Verb},
 };
-use crate::{accept::trace_field, client::Client, env::BoxStream, sabotage::Sabotage, smtp::Reply};
+use crate::{client::Client, env::BoxStream, sabotage::Sabotage, smtp::Reply, trace::trace_field};
 
 /// A session to a transport server.
 struct Behind {

@@ -263,7 +263,8 @@ impl Node {
                 .event(TrackingEvent::HaDiscard, "SMTP", &record.envelope, server);
             writes.push(TransportWrite::DeleteShadow(row));
             let keep = *kind == DiscardKind::Delivered
-                && self.config.transport.shadow_redundancy_enabled
+                && (self.config.transport.shadow_redundancy_enabled
+                    || self.sabotaged(Sabotage::ShadowSafetyNetWhenDisabled)) // SN-11
                 && !self.is_hub_2010()
                 && !self.sabotaged(Sabotage::NoShadowSafetyNet);
             if keep {

@@ -10,9 +10,11 @@ mod expiry;
 pub(super) mod holding;
 mod notifications;
 pub(super) mod ownership;
+pub(super) mod parts;
 pub(super) mod processing;
 mod retention;
 mod sessions;
+mod side_effects;
 mod takeover;
 #[cfg(test)]
 pub(super) mod tests;
@@ -25,6 +27,7 @@ pub(super) const FAMILY: Family = &[
     ("HB-02", sessions::heartbeat_while_held),
     ("HB-03", notifications::only_ones_own),
     ("HB-04", notifications::held_until_notified),
+    ("HB-05", side_effects::finished_before_told),
     ("HB-06", notifications::given_after_restart),
     ("HB-07", retention::dropped_after_the_interval),
     ("HB-08", takeover::promoted_when_unreachable),

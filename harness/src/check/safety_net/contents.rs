@@ -132,7 +132,7 @@ pub(super) fn shadow_after_notification(case: &Case<'_>) -> Verdict {
 
 /// The stretch (microseconds) in which the message must be in Safety Net: a moment after `entered`, to the end of the
 /// hold time counted from the earliest moment that it can be counted from, which is when the message came in.
-fn stretch(case: &Case<'_>, node: &str, hold: &Hold<'_>, entered: u64) -> (u64, u64) {
+pub(super) fn stretch(case: &Case<'_>, node: &str, hold: &Hold<'_>, entered: u64) -> (u64, u64) {
     let time = case.config.span(node, "SafetyNetHoldTime");
     let moment = case
         .config

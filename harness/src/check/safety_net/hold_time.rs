@@ -146,12 +146,7 @@ fn kept<'c, 'h>(case: &Case<'h>, ledger: &Ledger<'h>, hold: &'c Hold<'h>) -> Opt
         gone: processed
             .saturating_add(us(time + time / 20))
             .saturating_add(tolerance),
-        mailbox: inside
-            && submission
-                .what
-                .recipients
-                .iter()
-                .any(|to| case.is_mailbox(to)),
+        mailbox: inside && submission.recipients.iter().any(|to| case.is_mailbox(to)),
     })
 }
 

@@ -5,6 +5,9 @@
 
 mod contents;
 mod hold_time;
+mod limits;
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;
 mod unacknowledged;
@@ -17,4 +20,6 @@ pub(super) const FAMILY: Family = &[
     ("SN-02", contents::shadow_after_notification),
     ("SN-03", hold_time::kept_for_the_hold_time),
     ("SN-04", unacknowledged::expired_after_both_times),
+    ("SN-11", limits::no_shadow_when_disabled),
+    ("SN-12", limits::no_size_limit),
 ];

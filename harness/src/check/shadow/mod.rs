@@ -11,6 +11,7 @@ mod coexistence;
 mod creation;
 mod front_end;
 mod hub;
+mod next_hops;
 mod placement;
 mod roles;
 
@@ -27,6 +28,7 @@ pub(super) const CHECKERS: Family = &[
     ("SC-09", acceptance::sc_09),
     ("SC-10", acceptance::sc_10),
     ("SC-11", acceptance::sc_11),
+    ("SC-12", next_hops::sc_12),
     ("SC-13", boundaries::sc_13),
     ("SC-14", roles::sc_14),
     ("SC-15", front_end::sc_15),
@@ -46,6 +48,8 @@ mod creation_tests;
 mod front_end_tests;
 #[cfg(test)]
 mod hub_tests;
+#[cfg(test)]
+mod next_hops_tests;
 #[cfg(test)]
 mod placement_tests;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::registry::Family;
 mod bounds;
 mod content;
 mod crash;
+mod loops;
 mod next_hop;
 mod room;
 
@@ -20,6 +21,7 @@ pub(super) const CHECKERS: Family = &[
     ("TC-06", next_hop::tc_06),
     ("TC-07", room::tc_07),
     ("TC-08", content::tc_08),
+    ("TC-09", loops::tc_09),
     ("TC-10", content::tc_10),
     ("TC-11", bounds::tc_11),
 ];
@@ -30,6 +32,8 @@ mod bounds_tests;
 mod content_tests;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod loops_tests;
 #[cfg(test)]
 mod next_hop_tests;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use reference_node::env::{BoxStream, Listener};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -192,15 +192,18 @@ impl Sink {
     async fn session(&self, mut stream: BoxStream, peer: &str) -> io::Result<()> {
         let mut session = SinkSession::new(&self.name);
         let mut decider = Decider { sink: self, peer };
-        self.pause().await;
+        let mut octets = vec![0; 16 * 1024];
+        if self.pause(&mut stream, &mut session, &mut octets).await? {
+            return Ok(());
+        }
         stream.write_all(session.greeting().as_bytes()).await?;
         stream.flush().await?;
-        let mut octets = vec![0; 16 * 1024];
         let mut paused = false;
         loop {
             while session.is_ready() {
                 if !paused {
-                    self.pause().await;
+                    // What is whole is answered even when nobody waits for the answer any more.
+                    self.pause(&mut stream, &mut session, &mut octets).await?;
                 }
                 let Some(step) = session.step(&mut decider) else {
                     break;
@@ -221,14 +224,28 @@ impl Sink {
         }
     }
 
-    /// A slow sink answers every command late.
-    async fn pause(&self) {
+    /// A slow sink answers every command late, and listens meanwhile. Answers at once whether the client has gone without
+    /// a question.
+    async fn pause(
+        &self,
+        stream: &mut BoxStream,
+        session: &mut SinkSession,
+        octets: &mut [u8],
+    ) -> io::Result<bool> {
         let slow = match self.script().behaviour {
-            SinkBehaviour::Slow(span) => Some(span.0),
-            _ => None,
+            SinkBehaviour::Slow(span) => span.0,
+            _ => return Ok(false),
         };
-        if let Some(slow) = slow {
-            sleep(slow).await;
+        let over = Instant::now() + slow;
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(over) => return Ok(false),
+                read = stream.read(octets) => match read? {
+                    0 => return Ok(!session.is_ready()),
+                    read => session.feed(&octets[..read]),
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod expiry;
 mod notifications;
 mod retention;
 mod sessions;
+mod side_effects;
 mod takeover;
 
 use crate::{
@@ -191,6 +192,35 @@ impl Story {
             },
         )
         .quit(&link)
+    }
+
+    /// `node` sends message `n` to sink-1 for this recipient, a member of a group.
+    fn member_at_sink(&mut self, n: u32, node: &str, to: &str) -> &mut Self {
+        let link = format!("{node}>sink-1");
+        let (kind, message, attempt) = (Transaction::Mail, Some(n), Some(1));
+        self.connect(&link)
+            .command(&link, "MAIL FROM:<s@x>", 250)
+            .command(&link, &format!("RCPT TO:<{to}>"), 250)
+            .command(&link, "DATA", 354);
+        self.wire(
+            &link,
+            Wire::EndOfData {
+                kind,
+                message,
+                attempt,
+                transport_id: None,
+            },
+        );
+        self.wire(
+            &link,
+            Wire::FinalReply {
+                kind,
+                reply: reply(250, "taken"),
+                message,
+                attempt,
+                transport_id: None,
+            },
+        )
     }
 
     /// The sink behaves so from now on.
