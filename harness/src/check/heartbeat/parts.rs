@@ -61,7 +61,16 @@ pub(in crate::check) fn recipients<'h>(
                 Some(_) => None,
                 None => refused_us(case, hold, to, submission.at),
             };
-            let done = delivered.or(refused_us);
+            // What the next hop cannot take (an extension that it lacks) fails without a word on the wire.
+            let account = hold
+                .message
+                .and_then(|n| ledger.entries.get(&n)?.accounts.get(to));
+            let failed = account.into_iter().flat_map(|a| &a.dsns);
+            let failed = failed
+                .filter(|(.., action)| *action == "failed")
+                .filter_map(|(_, t, _)| u64::try_from(*t).ok())
+                .min();
+            let done = delivered.or(refused_us).or(failed);
             let part = match done {
                 Some(at) => Part::At(at.min(expires)),
                 // Nothing passes a wire to its own mailboxes, and a duplicate shows nowhere.

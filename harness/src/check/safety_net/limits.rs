@@ -5,15 +5,15 @@ use gauntlet_reports::Verdict;
 use super::contents::{in_safety_net, stretch};
 use crate::{
     check::{
-        Case, Entry, Ledger, Submitted,
+        Account, Case, Entry, Ledger, Submitted,
         conditions::{conclude, strikes},
         evidence::{Tally, clock, lasting, piece},
         heartbeat::{
             holding::{Hold, holds, us, views},
-            processing::{ATTEMPT, processed_us},
+            processing::{ATTEMPT, host_of, processed_us},
         },
     },
-    history::{Fault, NodeView},
+    history::{Fault, NodeView, Transaction},
 };
 
 /// SN-11. With ShadowRedundancyEnabled=false on every node no view shows a message in a shadow Safety Net, and each
@@ -58,16 +58,9 @@ fn in_primary(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submitt
     let Some(id) = s.what.message_id.as_deref() else {
         return;
     };
-    // Where nothing passes a wire an arrival is all that is seen; the acknowledgement is not far behind.
-    let accepted = entry
-        .accounts
-        .values()
-        .filter(|account| account.owed.is_some());
-    let arrived = accepted.map(|account| {
-        let times = account.arrivals.iter().map(|a| a.t_us);
-        times.min().and_then(|t| u64::try_from(t).ok())
-    });
-    let Some(processed) = arrived
+    let accepted = entry.accounts.iter().filter(|(_, a)| a.owed.is_some());
+    let done = accepted.map(|(to, account)| delivered_us(case, node, entry.message, to, account));
+    let Some(processed) = done
         .collect::<Option<Vec<u64>>>()
         .and_then(|all| all.into_iter().max())
     else {
@@ -109,6 +102,27 @@ fn in_primary(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submitt
         );
         tally.broken(piece(text, [s.at.seq, at.seq]));
     }
+}
+
+/// When the node's delivery to a recipient was acknowledged; to its own mailboxes, when it arrived.
+fn delivered_us(
+    case: &Case<'_>,
+    node: &str,
+    message: u32,
+    to: &str,
+    account: &Account<'_>,
+) -> Option<u64> {
+    if host_of(case, to) == node {
+        let times = account.arrivals.iter().map(|a| a.t_us);
+        return times.min().and_then(|t| u64::try_from(t).ok());
+    }
+    let own = case.connections().filter(|c| c.from == node);
+    own.flat_map(|c| &c.exchanges)
+        .filter(|e| e.kind != Transaction::Copy && e.message == Some(message))
+        .filter(|e| e.recipients.contains(&to))
+        .filter_map(|e| e.acked())
+        .map(|at| at.t_us)
+        .min()
 }
 
 /// So many messages, or octets, in one Safety Net would have met a limit of size.

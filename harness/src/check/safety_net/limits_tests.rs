@@ -16,7 +16,7 @@ fn disabled() -> Story {
     let mut story = story();
     story.set("ShadowRedundancyEnabled", Setting::Switch(false));
     story.submit(1, "n1").end_of_data(1).ack(1);
-    story.delivered(1, "n1").after("10m");
+    story.delivered(1, "n1").handed(1, "n1").after("10m");
     story
 }
 
