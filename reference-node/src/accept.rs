@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::{
     client::{Broken, Transacted},
     config::Server,
+    env::Timestamp,
     message::{Envelope, Header, Origin, Progress, Recipient, TransportId},
     node::{Node, Queued},
     sabotage::Sabotage,

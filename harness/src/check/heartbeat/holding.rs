@@ -247,11 +247,10 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
     let mut last = hold.since.t_us;
-    for answer in answers(case, hold.server, hold.primary)
-        .into_iter()
-        .filter(|at| *at > hold.since)
-    {
-        // Those of several sessions do not come in order.
+    // Answers come connection by connection, and several may be open at once.
+    let mut answered = answers(case, hold.server, hold.primary);
+    answered.sort();
+    for answer in answered.into_iter().filter(|at| *at > hold.since) {
         if answer.t_us.saturating_sub(last) >= patience {
             break;
         }
