@@ -335,7 +335,9 @@ proptest! {
 
     /// What this parser accepts, another one reads in the same way.
     #[test]
-    fn another_parser_agrees(from in any_mail_from(), to in any_rcpt_to()) {
+    fn another_parser_agrees(mut from in any_mail_from(), to in any_rcpt_to()) {
+        // It does not know our parameter.
+        from.xshadow = None;
         let line = format!("{from}\r\n");
         match other::Request::parse(&mut line.as_bytes().iter()) {
             Ok(other::Request::Mail { from: theirs }) => {
