@@ -14,6 +14,7 @@ use crate::{
     sabotage::Sabotage,
 };
 
+mod boundary;
 mod role;
 
 pub use role::{Compatibility, Role};
@@ -155,16 +156,6 @@ pub struct Server {
     /// The documents that it behaves by.
     #[serde(default)]
     pub compatibility: Compatibility,
-}
-
-impl Server {
-    /// Both are in the same transport high availability boundary: the same DAG, or outside any DAG the same site.
-    pub fn shares_boundary(&self, other: &Self) -> bool {
-        match &self.dag {
-            Some(dag) => other.dag.as_ref() == Some(dag),
-            None => other.dag.is_none() && other.site == self.site,
-        }
-    }
 }
 
 /// Where the mail of a domain goes.
@@ -595,15 +586,6 @@ impl Config {
         self.servers.iter().find(|s| s.name == name)
     }
 
-    /// The server is this node, or in its boundary.
-    pub fn in_boundary(&self, server: &str) -> bool {
-        server == self.name
-            || match (self.server(&self.name), self.server(server)) {
-                (Some(own), Some(other)) => own.shares_boundary(other),
-                _ => false,
-            }
-    }
-
     /// The route of an address, by its domain.
     pub fn route(&self, address: &str) -> Option<&Route> {
         route_of(&self.routes, address)
@@ -723,43 +705,6 @@ mod tests {
     fn to_08_inactivity_must_be_less_than_the_whole() {
         let message = refused("[receive-connector]\nConnectionInactivityTimeout = \"10m\"\n");
         insta::assert_snapshot!(message, @"ConnectionInactivityTimeout (10m) must be less than ConnectionTimeout (10m)");
-    }
-
-    #[test]
-    fn sc_13_a_boundary_is_a_dag_or_what_is_outside_of_dags_in_a_site() {
-        let mut text = LEAST.to_owned();
-        for (name, site, dag) in [
-            ("n1", "s1", ""),
-            ("n2", "s1", ""),
-            ("n3", "s1", "d"),
-            ("n4", "s2", "d"),
-            ("n5", "s2", ""),
-        ] {
-            text.push_str(&format!(
-                "[[server]]\nname = \"{name}\"\naddress = \"a\"\nsite = \"{site}\"\n"
-            ));
-            if !dag.is_empty() {
-                text.push_str(&format!("dag = \"{dag}\"\n"));
-            }
-        }
-        let within = |own: &str| {
-            let config = Config::parse(&text.replace(
-                "name = \"n1\"\nlisten",
-                &format!("name = \"{own}\"\nlisten"),
-            ))
-            .expect("a good configuration");
-            let servers = config.servers.iter().map(|s| s.name.clone());
-            servers
-                .filter(|s| config.in_boundary(s))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert_eq!(
-            ["n1", "n3", "n4", "n5"].map(within),
-            ["n1 n2", "n3 n4", "n3 n4", "n5"]
-        );
-        // A node without a list of servers has its own mailboxes in its boundary.
-        assert!(Config::parse(LEAST).expect("the least").in_boundary("n1"));
     }
 
     #[test]

@@ -247,14 +247,15 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
     let mut last = hold.since.t_us;
-    // Answers come connection by connection, and several may be open at once.
-    let mut answered = answers(case, hold.server, hold.primary);
-    answered.sort();
-    for answer in answered.into_iter().filter(|at| *at > hold.since) {
-        if answer.t_us.saturating_sub(last) >= patience {
+    // Answers of sessions that overlap do not come in the order of the sessions.
+    let mut answers = answers(case, hold.server, hold.primary);
+    answers.retain(|at| *at > hold.since);
+    answers.sort();
+    for answer in answers {
+        if answer.t_us - last >= patience {
             break;
         }
-        last = last.max(answer.t_us);
+        last = answer.t_us;
     }
     last + patience
 }
