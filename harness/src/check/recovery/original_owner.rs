@@ -155,8 +155,8 @@ fn judge(
             c.exchanges.iter().any(|e| {
                 // A reply that went by when the server was down, or went down, did not reach it.
                 let reached = |(at, _): (Moment, _)| {
-                    !case.may_be_lost(hold.primary, host, at)
-                        && !(at > outage.down && at < outage.up)
+                    let down = at > outage.down && at < outage.up;
+                    !down && !case.may_be_lost(hold.primary, host, at)
                 };
                 e.message == hold.message
                     && e.kind != Transaction::Copy
