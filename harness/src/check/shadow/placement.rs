@@ -45,7 +45,7 @@ struct Rule<'h> {
 impl<'h> Rule<'h> {
     /// `None` where no copies are made.
     fn of(case: &Case<'h>, node: &str) -> Option<Self> {
-        if case.is_front_end(node) || !case.config.switch(node, "ShadowRedundancyEnabled") {
+        if !case.is_2013(node) || !case.config.switch(node, "ShadowRedundancyEnabled") {
             return None;
         }
         let cluster = &case.plan.scenario.cluster;
