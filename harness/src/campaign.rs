@@ -33,10 +33,12 @@ use crate::{
 mod execute;
 mod fold;
 mod summary;
+mod tally;
 
 pub use execute::{Settings, open, simulate};
-pub use fold::fold;
+pub use fold::{Fold, fold};
 pub use summary::{counts, failure, simulated_ms};
+pub use tally::{Answers, Tally, cause};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
@@ -316,7 +318,7 @@ fn watched<T>(
 }
 
 /// A run whose history somebody will want to see.
-fn is_failing(report: &ScenarioReport) -> bool {
+pub fn is_failing(report: &ScenarioReport) -> bool {
     report.failure.is_some() || report.verdicts.iter().any(|v| v.status == Status::Violated)
 }
 

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::text::{duration, one_line, plural};
-use crate::{Conclusion, Counts, REPORT_VERSION, RunReport, ScenarioReport, Status, Verdict};
+use crate::{
+    Conclusion, Counts, REPORT_VERSION, RunReport, ScenarioReport, SeedTotals, Status, Verdict,
+};
 
 /// One guarantee's answer in one scenario.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,8 +78,11 @@ pub struct Summary {
     pub scenarios: u64,
     /// …that the harness could not finish.
     pub failed: u64,
-    /// Real time of all scenarios together, in milliseconds; more than the wall clock's when they ran side by side.
+    /// Real time of the call, in milliseconds; where that is unknown, that of all scenarios together, which is more than the
+    /// clock on the wall says when they ran side by side.
     pub elapsed_ms: u64,
+    /// The verdicts of the single seeds, when there were several.
+    pub seeds: Option<SeedTotals>,
     /// Time of all scenarios together by their own clocks, in milliseconds.
     pub simulated_ms: u64,
     /// The mail of all scenarios together.
@@ -127,6 +132,22 @@ impl fmt::Display for Summary {
         if self.failed > 0 {
             write!(f, " ({} failed)", self.failed)?;
         }
+        if let Some(seeds) = self.seeds {
+            write!(f, " · {} (", plural(seeds.runs, "seed"))?;
+            let mut separator = "verdicts: ";
+            for status in Status::ALL {
+                let count = seeds.count(status);
+                if count > 0 {
+                    let word = match status {
+                        Status::Holds if count > 1 => "hold",
+                        status => status.word(),
+                    };
+                    write!(f, "{separator}{count} {word}")?;
+                    separator = ", ";
+                }
+            }
+            write!(f, ")")?;
+        }
         if self.elapsed_ms > 0 {
             write!(f, " · {}", duration(self.elapsed_ms))?;
         }
@@ -161,6 +182,8 @@ impl RunReport {
             harness: harness.into(),
             command: command.into(),
             sabotage: None,
+            elapsed_ms: None,
+            seeds: None,
             scenarios: Vec::new(),
         }
     }
@@ -223,6 +246,8 @@ impl RunReport {
             sum.delivered = sum.delivered.saturating_add(counts.delivered);
             sum.faults = sum.faults.saturating_add(counts.faults);
         }
+        summary.elapsed_ms = self.elapsed_ms.unwrap_or(summary.elapsed_ms);
+        summary.seeds = self.seeds;
         summary
     }
 
@@ -267,6 +292,7 @@ impl RunReport {
     /// The same report without what differs between two runs of one plan: real times and run directories.
     #[must_use]
     pub fn reproducible(mut self) -> Self {
+        self.elapsed_ms = None;
         for scenario in &mut self.scenarios {
             scenario.elapsed_ms = 0;
             scenario.directory = None;
@@ -304,6 +330,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_last_line_has_the_wall_clock_s_time_and_the_verdicts_of_every_seed() {
+        let mut run = report(&[
+            &[("SC-01", Status::Holds)],
+            &[("SC-01", Status::Inconclusive)],
+        ]);
+        let mut seeds = SeedTotals::default();
+        run.scenarios.iter().for_each(|one| seeds.add(one));
+        run.scenarios.pop();
+        run.seeds = Some(seeds);
+        run.elapsed_ms = Some(7);
+        assert_eq!(
+            run.summary().to_string(),
+            "1 guarantee: 1 holds · 1 scenario · 2 seeds (verdicts: 1 holds, 1 inconclusive) · 7 ms · 20 ms simulated"
+        );
+        assert_eq!(run.reproducible().elapsed_ms, None);
+    }
 
     /// A report with a scenario for each list of (ID, status).
     fn report(scenarios: &[&[(&str, Status)]]) -> RunReport {

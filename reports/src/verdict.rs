@@ -138,6 +138,58 @@ pub struct RunReport {
     /// Deliberately broken behaviour that the nodes ran with, if any.
     #[serde(default)]
     pub sabotage: Option<String>,
+    /// How long the call took by the clock on the wall, in real milliseconds; scenarios ran side by side in it. Left out
+    /// of reproducible output, and unknown where a history is judged again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The verdicts of all seeds, one by one, when there were several: a scenario's report folds its seeds into one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<SeedTotals>,
     /// A scenario each.
     pub scenarios: Vec<ScenarioReport>,
+}
+
+/// What the single runs of a call with several seeds said, before they were folded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SeedTotals {
+    /// Runs: scenarios times seeds.
+    pub runs: u64,
+    /// Verdicts of these runs that hold.
+    pub holds: u64,
+    /// …that are violated.
+    pub violated: u64,
+    /// …that are inconclusive.
+    pub inconclusive: u64,
+    /// …that are outside.
+    pub outside: u64,
+    /// …that do not apply.
+    pub not_applicable: u64,
+}
+
+impl SeedTotals {
+    /// Counts one run.
+    pub fn add(&mut self, report: &ScenarioReport) {
+        self.runs += 1;
+        for verdict in &report.verdicts {
+            *match report.status_of(verdict) {
+                Status::Holds => &mut self.holds,
+                Status::Violated => &mut self.violated,
+                Status::Inconclusive => &mut self.inconclusive,
+                Status::Outside => &mut self.outside,
+                Status::NotApplicable => &mut self.not_applicable,
+            } += 1;
+        }
+    }
+
+    /// How many verdicts have this answer.
+    pub fn count(&self, status: Status) -> u64 {
+        match status {
+            Status::Holds => self.holds,
+            Status::Violated => self.violated,
+            Status::Inconclusive => self.inconclusive,
+            Status::Outside => self.outside,
+            Status::NotApplicable => self.not_applicable,
+        }
+    }
 }

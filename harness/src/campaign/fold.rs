@@ -10,8 +10,18 @@ use gauntlet_reports::{ScenarioReport, Status, Verdict};
 
 /// Folds seeds; the order is that of each scenario's first report.
 pub fn fold(reports: Vec<ScenarioReport>) -> Vec<ScenarioReport> {
-    let mut folded: Vec<Folded> = Vec::new();
-    for report in reports {
+    let mut fold = Fold::default();
+    reports.into_iter().for_each(|report| fold.add(report));
+    fold.finish()
+}
+
+/// Reports of seeds, folded as they come: a hundred thousand of them need no more room than a few.
+#[derive(Default)]
+pub struct Fold(Vec<Folded>);
+
+impl Fold {
+    /// One more seed.
+    pub fn add(&mut self, report: ScenarioReport) {
         let alone = super::is_failing(&report);
         let same = |f: &&mut Folded| {
             !alone
@@ -19,12 +29,16 @@ pub fn fold(reports: Vec<ScenarioReport>) -> Vec<ScenarioReport> {
                 && f.report.scenario == report.scenario
                 && f.report.suite == report.suite
         };
-        match folded.iter_mut().find(same) {
+        match self.0.iter_mut().find(same) {
             Some(folded) => folded.add(&report),
-            None => folded.push(Folded::new(report, alone)),
+            None => self.0.push(Folded::new(report, alone)),
         }
     }
-    folded.into_iter().map(Folded::finish).collect()
+
+    /// A report for each scenario, and for each seed that did not go well.
+    pub fn finish(self) -> Vec<ScenarioReport> {
+        self.0.into_iter().map(Folded::finish).collect()
+    }
 }
 
 struct Folded {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     history::{Event, Fault, NodeView, Outcome, Phase, Record, Reply, Submission, Transaction},
-    scenario::{Plan, Step},
+    scenario::{Plan, Setting, Step},
 };
 
 /// A place in the history. Ordered by its place, not by its time: two records may have the same time.
@@ -508,6 +508,31 @@ impl<'h> Case<'h> {
             // A front end holds nothing, and no copies are made on 2010-style hubs, or by them.
             .filter(|n| self.is_2013(n) && self.is_2013(node))
             .collect()
+    }
+
+    /// The nodes that may hold a node's shadow messages: those of its boundary that ShadowMessagePreferenceSetting allows,
+    /// which has a meaning only in a DAG over several sites (SC-05 to SC-08).
+    pub fn shadow_servers(&self, node: &str) -> BTreeSet<&'h str> {
+        let cluster = &self.plan.scenario.cluster;
+        let mut servers = self.boundary(node);
+        let in_dag = cluster.dags.values().flatten().any(|n| n == node);
+        let site = cluster
+            .sites
+            .values()
+            .find(|nodes| nodes.iter().any(|n| n == node));
+        let Some(site) = site.filter(|_| in_dag) else {
+            return servers;
+        };
+        let local = |n: &str| site.iter().any(|s| s == n);
+        if servers.iter().all(|n| local(n)) {
+            return servers;
+        }
+        match self.config.setting(node, "ShadowMessagePreferenceSetting") {
+            Some(Setting::Text(text)) if text == "RemoteOnly" => servers.retain(|n| !local(n)),
+            Some(Setting::Text(text)) if text == "LocalOnly" => servers.retain(|n| local(n)),
+            _ => {}
+        }
+        servers
     }
 
     /// The address belongs to a mailbox of the cluster.

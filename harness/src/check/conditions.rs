@@ -206,8 +206,11 @@ fn left(case: &Case<'_>, message: u32, s: &Submitted<'_>) -> Option<String> {
         if !case.config.switch(home.primary, "ShadowRedundancyEnabled") {
             return Some(format!("{} while shadow redundancy was off", own.text));
         }
-        if case.boundary(home.primary).is_empty() {
-            return Some(format!("{}, alone in its boundary", own.text));
+        if case.shadow_servers(home.primary).is_empty() {
+            return Some(format!(
+                "{}, and no other node may hold its copies",
+                own.text
+            ));
         }
         let reject = case
             .config
@@ -294,6 +297,11 @@ pub(super) fn hindered_between(
     if case.boundary(node).is_empty() {
         return Some(format!("{node} is alone in its boundary"));
     }
+    if case.shadow_servers(node).is_empty() {
+        return Some(format!(
+            "ShadowMessagePreferenceSetting allows {node} no other node of its boundary"
+        ));
+    }
     if let Some((link, at)) = failed_try(case, node, message, begun, ended) {
         return Some(format!("the try on {link} at {} failed", clock(at.t_us)));
     }
@@ -305,7 +313,7 @@ pub(super) fn hindered_between(
         case.faults_on(node, peer)
             .any(|f| f.what.node() != Some(node) && covers(f))
     };
-    let peers = case.boundary(node);
+    let peers = case.shadow_servers(node);
     peers
         .into_iter()
         .all(away)
@@ -345,7 +353,7 @@ fn failed_try<'c>(
     let given_up = was_given_up_unseen(case, node, message, from, ended);
     let ended = ended.map_or(u64::MAX, |m| m.seq);
     let meanwhile = |at: Moment| at > from && at.seq < ended;
-    let peers = case.boundary(node);
+    let peers = case.shadow_servers(node);
     let tries = case
         .connections()
         .filter(|c| c.from == node && peers.contains(c.to) && !c.other_purpose());

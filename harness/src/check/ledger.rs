@@ -19,7 +19,7 @@ mod surplus;
 mod tests;
 
 pub use fate::Fate;
-pub(super) use fate::loss;
+pub(super) use fate::{loss, refused_by_next_hop};
 pub use surplus::Surplus;
 
 /// One arrival of a message for one recipient.

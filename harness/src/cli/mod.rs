@@ -17,6 +17,7 @@ mod list;
 mod node;
 mod output;
 mod progress;
+mod random;
 mod rendered;
 mod replay;
 mod report;

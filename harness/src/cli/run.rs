@@ -1,9 +1,12 @@
 //! `gauntlet run`
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, ValueEnum};
-use gauntlet_reports::RunReport;
+use gauntlet_reports::{RunReport, SeedTotals};
 use reference_node::sabotage::Sabotage;
 
 use super::{Done, interrupt, output, progress::Line, rendered};
@@ -50,9 +53,9 @@ impl On {
 
 /// Part I of N.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shard {
-    index: usize,
-    of: usize,
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) of: usize,
 }
 
 impl std::str::FromStr for Shard {
@@ -75,6 +78,7 @@ impl std::str::FromStr for Shard {
   gauntlet run heartbeat recovery                two suites
   gauntlet run my-scenario.toml --on process     a file of one's own, on real processes
   gauntlet run chaos --seed 100 --seeds 1000     a thousand schedules
+  gauntlet run --random --seeds 1000             a thousand clusters, configurations, workloads and fault schedules
   gauntlet run --only SC-01 --only HB-08         whatever tests these guarantees
   gauntlet run --shard 2/4 --junit junit.xml     the second of four CI jobs")]
 pub(super) struct RunArgs {
@@ -86,10 +90,13 @@ pub(super) struct RunArgs {
     on: On,
     /// The seed that every choice is drawn from
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Run with so many seeds, from --seed on; in the simulator only failing ones leave a directory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    pub(super) seeds: u64,
+    /// Draw cluster, configuration, mail and faults from each seed, and judge every guarantee; only in the simulator
+    #[arg(long, conflicts_with_all = ["what", "only", "on", "time_scale", "node_bin"])]
+    random: bool,
     /// Only the scenario of this ID, or those that test this guarantee; may be given several times
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
@@ -97,35 +104,39 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     time_scale: Option<u32>,
     #[command(flatten)]
-    files: rendered::Files,
+    pub(super) files: rendered::Files,
     /// Break the nodes on purpose; see `gauntlet list sabotages`
     #[arg(long, value_name = "NAME")]
-    sabotage: Option<String>,
+    pub(super) sabotage: Option<String>,
     /// How many runs at once; when left out as many as there are processors, on real substrates eight times as many:
     /// their runs mostly wait
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    jobs: Option<u32>,
+    pub(super) jobs: Option<u32>,
     /// Run only the I-th of N parts
     #[arg(long, value_name = "I/N")]
-    shard: Option<Shard>,
+    pub(super) shard: Option<Shard>,
     /// End a run that takes longer than this, in real time, and report it as failed
     #[arg(long, value_name = "DURATION", default_value = "10m")]
-    timeout: Span,
+    pub(super) timeout: Span,
     /// Where run directories are made
     #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs_dir: PathBuf,
+    pub(super) runs_dir: PathBuf,
     /// The program that is a node, for `--on process`; this one's own `node` command when left out
     #[arg(long, value_name = "FILE")]
     node_bin: Option<PathBuf>,
     /// Print the totals only
     #[arg(long, short, conflicts_with = "verbose")]
-    quiet: bool,
+    pub(super) quiet: bool,
     /// Print every finding with its evidence, and a line on stderr for every run
     #[arg(long, short)]
-    verbose: bool,
+    pub(super) verbose: bool,
 }
 
 pub(super) fn run(args: &RunArgs, command: &str) -> Done {
+    if args.random {
+        return super::random::run(args, command);
+    }
+    let begun = Instant::now();
     let settings = settings(args.on, args.time_scale, args.node_bin.clone())?;
     let sabotage = args.sabotage.as_deref().map(sabotage).transpose()?;
     let selected = select(&args.what, &args.only, args.on.name()).map_err(selection_failure)?;
@@ -178,7 +189,11 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
         interrupted,
     } = results;
     let finished = scenarios.len();
+    report.elapsed_ms = Some(millis(begun));
     report.scenarios = if args.seeds > 1 {
+        let mut seeds = SeedTotals::default();
+        scenarios.iter().for_each(|one| seeds.add(one));
+        report.seeds = Some(seeds);
         fold(scenarios)
     } else {
         scenarios
@@ -325,6 +340,11 @@ pub(super) fn execute_failure(error: ExecuteError) -> Failure {
 
 /// How long a run may take where there is no option for it.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
+
+/// Real time since then, in milliseconds.
+pub(super) fn millis(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
 
 /// How many runs at once, when nobody says.
 fn parallel(simulated: bool) -> usize {

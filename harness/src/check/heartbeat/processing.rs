@@ -117,7 +117,7 @@ pub(in crate::check) fn delivered_us(
             .min();
     }
     let to_host = link(case, hold.primary, host).iter();
-    let acked = to_host
+    let acked: Vec<u64> = to_host
         .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
         .filter(|(c, e)| {
             let same = match e.transport_id {
@@ -131,8 +131,35 @@ pub(in crate::check) fn delivered_us(
                     .any(|(at, line)| at < e.sent && address(line) == recipient)
             };
             same && e.kind != Transaction::Copy && named()
+        })
+        .filter_map(|(_, e)| e.acked())
+        .map(|at| at.t_us)
+        .filter(|at| !case.may_be_lost(hold.primary, host, *at))
+        .collect();
+    // What goes to a sink has no transport ID, and a message that is sent again is the same octet for octet: which of two
+    // deliveries was of which transmission cannot be told, only when all of them were delivered.
+    let taken = (case.submissions.iter())
+        .filter(|s| Some(s.what.message) == hold.message && s.node() == hold.primary)
+        .filter(|s| s.data_sent.is_some())
+        .count();
+    if case.is_sink(host) && taken > 1 {
+        let refused = refused(case, hold, host, recipient);
+        return (acked.len() >= taken && !refused)
+            .then(|| acked.iter().max().copied())
+            .flatten();
+    }
+    acked.iter().min().copied()
+}
+
+/// The next hop said 5yz to this recipient, or to this message.
+fn refused(case: &Case<'_>, hold: &Hold<'_>, host: &str, recipient: &str) -> bool {
+    link(case, hold.primary, host).iter().any(|c| {
+        let at_rcpt = (c.refused_recipients().iter()).any(|(to, _, _)| *to == recipient);
+        let at_end = (c.exchanges.iter()).any(|e| {
+            e.message == hold.message && e.reply.is_some_and(|(_, reply)| reply.code >= 500)
         });
-    acked.filter_map(|(_, e)| e.acked()).map(|at| at.t_us).min()
+        at_rcpt || at_end
+    })
 }
 
 /// Since when (microseconds) nothing has kept `from` from delivering to `host`, up to the end of the run: the sink
@@ -176,17 +203,19 @@ pub(in crate::check) fn open_since(case: &Case<'_>, from: &str, host: &str) -> O
     Some(since)
 }
 
-/// The time by which a delivery from `from` to `host` that could begin at `ready_us` must have succeeded: one attempt
-/// later when nothing was in the way, one retry interval after the way was open otherwise. `None`: it never was.
+/// The time by which a delivery from `from` to `host` that could begin at `since_us` at the earliest, and at `ready_us`
+/// at the latest, must have succeeded: one attempt later when nothing was in the way from the first of these times on, one
+/// retry interval after the way was open otherwise. `None`: it never was.
 pub(in crate::check) fn due_us(
     case: &Case<'_>,
     from: &str,
     host: &str,
+    since_us: u64,
     ready_us: u64,
 ) -> Option<u64> {
     let open = open_since(case, from, host)?;
     let attempt = ready_us.saturating_add(us(case.config.scaled(ATTEMPT)));
-    let due = if open <= ready_us {
+    let due = if open <= since_us {
         attempt
     } else {
         attempt.max(open.saturating_add(us(case.config.scaled(RETRY))))

@@ -154,7 +154,7 @@ fn undelivered<'h>(
     };
     let missing = entry.accounts.iter().filter(|(to, account)| {
         let owed = account.owed.is_some() && account.arrivals.is_empty() && account.dsns.is_empty();
-        let due = due_us(case, hold.server, host_of(case, to), ready);
+        let due = due_us(case, hold.server, host_of(case, to), hold.since.t_us, ready);
         owed && due.is_some_and(|due| due <= case.last_us)
             && case.well_between(hold.server, ready, case.last_us)
     });

@@ -79,7 +79,9 @@ impl Ledger<'_> {
         if let Some(reason) = hidden(case, entry, recipient, owed) {
             return Fate::Unknown(reason);
         }
-        if refused_by_next_hop(case, recipient, owed) {
+        // On a slow link the sender knows of its ack later than the next hop of the message.
+        let taken = entry.submitted(case).map(|s| s.at).min();
+        if refused_by_next_hop(case, recipient, taken.unwrap_or(owed)) {
             let null = entry.submitted(case).all(|s| s.what.from.is_empty());
             return if null {
                 Fate::NotOwed
@@ -152,21 +154,25 @@ fn hidden(case: &Case<'_>, entry: &Entry<'_>, recipient: &str, owed: Moment) -> 
     cut.map(|f| format!("{} until the end", fault(f.what)))
 }
 
-/// A next hop said 5yz to this recipient after the ack: no delivery is to be expected.
-fn refused_by_next_hop(case: &Case<'_>, recipient: &str, owed: Moment) -> bool {
+/// A next hop said 5yz to this recipient after that moment: no delivery is to be expected.
+pub(in crate::check) fn refused_by_next_hop(
+    case: &Case<'_>,
+    recipient: &str,
+    since: Moment,
+) -> bool {
     case.connections()
         .filter(|c| case.is_node(c.from))
         .any(|c| {
             let at_rcpt = c
                 .refused_recipients()
                 .iter()
-                .any(|(to, at, _)| *to == recipient && *at > owed);
+                .any(|(to, at, _)| *to == recipient && *at > since);
             let at_end = c
                 .exchanges
                 .iter()
                 .filter(|e| e.kind != Transaction::Copy)
                 .any(|e| {
-                    e.reply.is_some_and(|(at, r)| r.code >= 500 && at > owed)
+                    e.reply.is_some_and(|(at, r)| r.code >= 500 && at > since)
                         && c.commands("RCPT")
                             .any(|(at, line)| at < e.sent && address(line) == recipient)
                 });

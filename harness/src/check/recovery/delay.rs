@@ -11,6 +11,7 @@ use crate::{
             holding::{Hold, holds, us},
             processing::{due_us, host_of},
         },
+        ledger::refused_by_next_hop,
     },
     history::Fault,
 };
@@ -130,11 +131,17 @@ fn judge(case: &Case<'_>, ledger: &Ledger<'_>, tally: &mut Tally, hold: &Hold<'_
         if first.is_some_and(|t| t <= due.from.t_us) {
             continue;
         }
-        let Some(latest) = due_us(case, hold.server, host_of(case, to), due.ready) else {
+        let Some(latest) = due_us(
+            case,
+            hold.server,
+            host_of(case, to),
+            due.from.t_us,
+            due.ready,
+        ) else {
             continue;
         };
         let sound = case.well_between(hold.server, due.from.t_us, latest);
-        if !sound || hidden(case, to) {
+        if !sound || hidden(case, to) || refused_by_next_hop(case, to, hold.since) {
             continue;
         }
         if first.is_some_and(|t| t <= latest) {

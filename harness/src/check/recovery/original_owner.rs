@@ -13,6 +13,7 @@ use crate::{
             holding::{Hold, holds, us},
             processing::{ATTEMPT, due_us, host_of},
         },
+        ledger::refused_by_next_hop,
     },
     history::{Fault, Transaction},
 };
@@ -165,10 +166,11 @@ fn judge(
         });
     match account.arrivals.len() {
         0 => {
-            let due = due_us(case, hold.primary, host, outage.up.t_us);
+            let due = due_us(case, hold.primary, host, outage.up.t_us, outage.up.t_us);
             let sound =
                 case.well_between(hold.primary, outage.up.t_us.saturating_add(1), case.last_us);
-            if sound && due.is_some_and(|due| due <= case.last_us) {
+            let refused = refused_by_next_hop(case, to, hold.since);
+            if sound && !refused && due.is_some_and(|due| due <= case.last_us) {
                 let text = format!("{story}; {to} had not got it by {}", clock(case.last_us));
                 tally.broken(piece(
                     text,

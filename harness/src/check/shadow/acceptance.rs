@@ -172,7 +172,9 @@ pub(super) fn sc_11(case: &Case<'_>) -> Verdict {
             tally.broken(piece(text, s.ended.map(|m| m.seq)));
         }
     }
-    for (connection, at) in copy_attempts(case).filter(|(c, _)| off(c.from)) {
+    // Clients may say what they like.
+    let by_nodes = copy_attempts(case).filter(|(c, _)| case.is_node(c.from) && off(c.from));
+    for (connection, at) in by_nodes {
         let text = format!(
             "{} began a copy to {} at {}",
             connection.from,

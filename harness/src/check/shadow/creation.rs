@@ -99,7 +99,7 @@ pub(super) fn sc_02(case: &Case<'_>) -> Verdict {
 fn bound(case: &Case<'_>, s: &Submitted<'_>) -> bool {
     let node = s.node();
     case.config.switch(node, "ShadowRedundancyEnabled")
-        && !case.boundary(node).is_empty()
+        && !case.shadow_servers(node).is_empty()
         && (case.copy_of(s).is_some() || copy_hindered(case, s).is_none())
 }
 
@@ -153,7 +153,8 @@ pub(super) fn sc_03(case: &Case<'_>) -> Verdict {
         let disturbed = case
             .faults_on(&s.what.client, s.server())
             .any(|f| f.overlaps(s.at.t_us, at.t_us));
-        if disturbed {
+        // A client that smuggles ends its session itself: there may be replies that it did not ask for.
+        if disturbed || case.smuggles() {
             continue;
         }
         probed += 1;

@@ -5,7 +5,7 @@ use gauntlet_reports::Verdict;
 use crate::{
     check::{
         Case, Entry, Ledger, Moment,
-        conditions::conclude,
+        conditions::{conclude, loss_excused},
         evidence::{Tally, clock, piece},
         ledger::loss,
     },
@@ -93,7 +93,18 @@ pub(super) fn tc_06(case: &Case<'_>) -> Verdict {
                 continue;
             };
             failed = true;
-            if s.what.from.is_empty() || !account.dsns.is_empty() || !entry.mailbox_dsns.is_empty()
+            // Where the message itself is gone, as it may be, there is nothing to report (SC-17).
+            if account
+                .owed
+                .is_some_and(|owed| loss_excused(case, entry, owed).is_some())
+            {
+                continue;
+            }
+            // A DSN that is refused itself is answered with nothing.
+            let told = !account.dsns.is_empty() || !entry.mailbox_dsns.is_empty();
+            if s.what.from.is_empty()
+                || told
+                || refused_for_good(case, &s.what.from, s.at).is_some()
             {
                 continue;
             }
