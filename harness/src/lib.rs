@@ -14,6 +14,7 @@ pub mod random;
 pub mod run_directory;
 pub mod runner;
 pub mod scenario;
+pub mod shrink;
 pub mod sim;
 pub mod substrate;
 pub mod tap;

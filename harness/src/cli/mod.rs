@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod run;
 mod selftest;
+mod shrink;
 mod table;
 
 /// A chaos and conformance test harness for SMTP transports
@@ -63,6 +64,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Do a recorded run again, from its plan
     Replay(replay::ReplayArgs),
+    /// Find the smallest scenario that breaks the same guarantee as a recorded run, and tell its story
+    Shrink(shrink::ShrinkArgs),
     /// Render the verdicts of a run directory
     Report(report::ReportArgs),
     /// Show which substrates work on this machine, and what the others lack
@@ -102,6 +105,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Check(args) => check::run(&args, &line),
         Command::Replay(args) => replay::run(&args, &line),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Selftest(args) => selftest::run(&args),

@@ -42,10 +42,10 @@ pub(super) struct ReplayArgs {
 }
 
 /// A recorded run, and the circumstances to repeat it under.
-struct Recorded {
+pub(super) struct Recorded {
     directory: PathBuf,
-    job: Job,
-    on: On,
+    pub(super) job: Job,
+    pub(super) on: On,
     time_scale: u32,
 }
 
@@ -142,7 +142,7 @@ fn compare(recorded: &Recorded, directory: &RunDirectory) -> Result<(), Failure>
 }
 
 /// The plan from its file; substrate, scale and sabotage from the history's first record.
-fn load(directory: PathBuf) -> Result<Recorded, Failure> {
+pub(super) fn load(directory: PathBuf) -> Result<Recorded, Failure> {
     let usage = |message: String| Failure::text(ExitCode::Usage, message);
     let path = directory.join(run_directory::PLAN);
     let text = run_directory::read(&path).map_err(|e| usage(e.to_string()))?;
