@@ -27,6 +27,7 @@ pub(super) fn cluster(dice: &mut Dice) -> Cluster {
         mailboxes,
         sinks,
         nodes,
+        ..Cluster::default()
     };
     if sites > 1 {
         cluster.sites = groups(dice, &cluster.nodes, sites, "site");

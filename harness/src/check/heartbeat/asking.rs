@@ -78,10 +78,13 @@ pub(in crate::check) fn asks<'h>(case: &Case<'h>, server: &str, primary: &str) -
 
 /// Moments at which a question was answered: each proves that the primary server was alive.
 pub(in crate::check) fn answers(case: &Case<'_>, server: &str, primary: &str) -> Vec<Moment> {
-    asks(case, server, primary)
+    let mut all: Vec<Moment> = asks(case, server, primary)
         .into_iter()
         .filter_map(|ask| ask.answered.map(|(at, _)| at))
-        .collect()
+        .collect();
+    // Questions in several sessions are not always answered in the order in which they were asked.
+    all.sort();
+    all
 }
 
 /// What `primary` told `server` of its database, in order.

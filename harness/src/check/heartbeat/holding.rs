@@ -256,7 +256,6 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
 =======
     let mut heard = answers(case, hold.server, hold.primary);
     heard.retain(|at| *at > hold.since && !case.may_be_lost(hold.server, hold.primary, at.t_us));
-    heard.sort();
     for answer in heard {
 >>>>>>> 7bb569c (run --random: clusters, configurations, mail and fault schedules drawn from a seed)
         if answer.t_us - last >= patience {

@@ -9,7 +9,7 @@ use crate::{
         evidence::{Tally, clock, fault, piece},
         heartbeat::{
             holding::{Hold, holds, us},
-            processing::{due_us, host_of},
+            processing::{due_us, host_of, open_since},
         },
         ledger::refused_by_next_hop,
     },
@@ -29,8 +29,13 @@ pub(super) fn delivered_within_a_heartbeat(case: &Case<'_>) -> Verdict {
             continue;
         }
         let heartbeat = case.config.span(hold.server, "ShadowHeartbeatFrequency");
+        // A shadow server that cannot reach it cannot know.
+        let Some(open) = open_since(case, hold.server, hold.primary) else {
+            continue;
+        };
         let ready = back
             .t_us
+            .max(open)
             .saturating_add(us(heartbeat + case.config.tolerance(heartbeat)));
         let event = format!(
             "{} came back with another database at {}",
