@@ -9,7 +9,7 @@ use include_dir::{Dir, include_dir};
 pub(crate) static ROOT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR");
 
 /// The suites, in the order in which they are run and listed. A suite is a directory of scenario files.
-pub const SUITES: [&str; 9] = [
+pub const SUITES: [&str; 10] = [
     "shadow-redundancy",
     "timeouts",
     "heartbeat",
@@ -18,6 +18,7 @@ pub const SUITES: [&str; 9] = [
     "duplicates",
     "transport",
     "chaos",
+    "incidents",
     "explore",
 ];
 

@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::error::{ExitCode, Failure};
 
 mod check;
+mod compare;
 mod doctor;
 mod explore;
 mod interrupt;

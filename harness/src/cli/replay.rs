@@ -9,7 +9,7 @@ use clap::Args;
 use gauntlet_reports::RunReport;
 
 use super::{
-    Done, check, interrupt, output,
+    Done, check, compare, interrupt, output,
     progress::Line,
     rendered,
     run::{LONGEST, On, conclude, execute_failure, processors, sabotage, settings},
@@ -110,34 +110,50 @@ pub(super) fn run(args: &ReplayArgs, command: &str) -> Done {
     report.scenarios = results.scenarios;
     rendered::write_directory(directory.path(), &report)?;
     rendered::print(&report, false, args.verbose)?;
-    if executor.is_reproducible() {
+    // What was interrupted has no whole history.
+    if !results.interrupted && results.missing.is_none() {
         for one in &recorded {
-            compare(one, &directory)?;
+            compare_with(one, &directory, executor.is_reproducible())?;
         }
     }
     output::note(&format!("run directory: {}", directory.path().display()));
     conclude(&report, results.missing, results.interrupted)
 }
 
-/// Says whether the history is the same again, byte for byte.
-fn compare(recorded: &Recorded, directory: &RunDirectory) -> Result<(), Failure> {
+/// Says whether the history is the same again, byte for byte; where time is real, what differed.
+fn compare_with(
+    recorded: &Recorded,
+    directory: &RunDirectory,
+    reproducible: bool,
+) -> Result<(), Failure> {
     let plan = &recorded.job.plan;
     let again = directory
         .scenario(&plan.id, plan.seed)
         .map_err(|e| Failure::text(ExitCode::Missing, e.to_string()))?;
-    let read =
-        |directory: &Path| fs::read(directory.join(run_directory::HISTORY)).unwrap_or_default();
-    let (before, now) = (read(&recorded.directory), read(&again));
-    let same = before == now;
-    let differs = before
-        .split(|b| *b == b'\n')
-        .zip(now.split(|b| *b == b'\n'))
-        .position(|(a, b)| a != b);
-    output::note(&match (same, differs) {
-        (true, _) => format!("{}: the same history again, byte for byte", plan.id),
-        (false, Some(line)) => format!("{}: another history, from record {line} on", plan.id),
-        (false, None) => format!("{}: one history is the beginning of the other", plan.id),
-    });
+    let file = |directory: &Path| directory.join(run_directory::HISTORY);
+    let (before, now) = (file(&recorded.directory), file(&again));
+    let said = if !before.is_file() {
+        "there is no recorded history to compare with".to_owned()
+    } else if reproducible {
+        compare::octets(
+            &fs::read(&before).unwrap_or_default(),
+            &fs::read(&now).unwrap_or_default(),
+        )
+    } else {
+        let read = |path: &Path| {
+            history::read(path).map_err(|e| Failure::text(ExitCode::Usage, e.to_string()))
+        };
+        let found = compare::differences(&read(&before)?, &read(&now)?);
+        if found.is_empty() {
+            "the same outcomes, faults and verdicts again".to_owned()
+        } else {
+            format!(
+                "the same schedule, with differences\n  {}",
+                found.join("\n  ")
+            )
+        }
+    };
+    output::note(&format!("{}: {said}", plan.id));
     Ok(())
 }
 

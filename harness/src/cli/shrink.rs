@@ -83,8 +83,7 @@ pub(super) fn run(args: &ShrinkArgs) -> Done {
     let name = format!("{}-shrunk", recorded.job.plan.id);
     let text = scenario_file(&recorded, &shrunk.scenario, &id)?;
     // What is printed is what is tried for the last time: the file, under a name of its own.
-    let parsed = scenario::parse(&name, &text)
-        .map_err(|e| Failure::new(ExitCode::Harness, e))?;
+    let parsed = scenario::parse(&name, &text).map_err(|e| Failure::new(ExitCode::Harness, e))?;
     let again = scenario::plan(&name, "shrunk", &parsed, recorded.job.plan.seed);
     let (history, verdict) = trial.told(&again, &id)?;
     output::print(&text)?;
@@ -179,7 +178,8 @@ impl Trial<'_> {
             .into_iter()
             .find(|v| v.guarantee == id && v.status == Status::Violated);
         let Some(verdict) = verdict else {
-            let message = format!("the smallest scenario, run from its file, does not violate {id}");
+            let message =
+                format!("the smallest scenario, run from its file, does not violate {id}");
             return Err(Failure::text(ExitCode::Harness, message));
         };
         Ok((history, verdict))
@@ -213,9 +213,8 @@ fn scenario_file(
     scenario: &Scenario,
     id: &str,
 ) -> Result<String, Failure> {
-    let body = file(scenario).ok_or_else(|| {
-        Failure::text(ExitCode::Harness, "TOML has no word for something in it")
-    })?;
+    let body = file(scenario)
+        .ok_or_else(|| Failure::text(ExitCode::Harness, "TOML has no word for something in it"))?;
     let job = &recorded.job;
     let sabotage = job
         .sabotage

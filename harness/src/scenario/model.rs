@@ -620,7 +620,9 @@ pub struct Trigger {
     #[serde(default, rename = "then", skip_serializing_if = "Option::is_none")]
     pub then: Option<Step>,
     /// Listens, and counts, only from the beginning of the first to the end of the second of these steps (indices from
-    /// 0; background mail of them counts as long as they last). All the time when left out.
+    /// 0; background mail of them counts as long as they last). All the time when left out. It may miss its event, as in
+    /// chaos and random runs, where whether and when an event comes depends on what was drawn; so as soon as any other
+    /// fault of the run landed, one with `during` that never fired makes no verdict inconclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub during: Option<[u32; 2]>,
 }

@@ -59,7 +59,11 @@ impl Size {
         Self {
             steps: scenario.step.len(),
             faults: scenario.step.iter().filter(|s| is_fault(s)).count()
-                + scenario.fault.iter().filter(|t| is_fault(&t.action)).count(),
+                + scenario
+                    .fault
+                    .iter()
+                    .filter(|t| is_fault(&t.action))
+                    .count(),
             messages: messages.sum(),
             nodes: scenario.cluster.nodes.len(),
             parameters: scenario.config.len()

@@ -67,7 +67,9 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Scenario> {
             all.push(smaller);
         }
     }
-    if scenario.settle != Settle::default() {
+    // What is the default, and what ends sooner, stays.
+    if scenario.settle != Settle::default() && scenario.settle.at_most >= Settle::default().at_most
+    {
         all.push(Scenario {
             settle: Settle::default(),
             ..scenario.clone()
@@ -374,9 +376,13 @@ fn triggers(trigger: &Trigger) -> Vec<Trigger> {
             ..trigger.clone()
         }));
     }
-    all.extend(durations(&trigger.action).into_iter().map(|action| Trigger {
-        action,
-        ..trigger.clone()
-    }));
+    all.extend(
+        durations(&trigger.action)
+            .into_iter()
+            .map(|action| Trigger {
+                action,
+                ..trigger.clone()
+            }),
+    );
     all
 }

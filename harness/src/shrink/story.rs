@@ -35,7 +35,11 @@ pub fn story(history: &[Record], verdict: &Verdict) -> String {
         let Some(text) = told(record, &faults) else {
             continue;
         };
-        let mark = if cited.contains(&record.seq) { "*" } else { " " };
+        let mark = if cited.contains(&record.seq) {
+            "*"
+        } else {
+            " "
+        };
         lines.push(format!("{mark} {:>18}  {text}", clock(record.t_us)));
     }
     let left_out = lines.len().saturating_sub(LINES);
@@ -44,7 +48,10 @@ pub fn story(history: &[Record], verdict: &Verdict) -> String {
         lines.drain(LINES / 2..LINES / 2 + left_out);
         lines.insert(LINES / 2, format!("  … {left_out} more …"));
     }
-    lines.push(format!("{} violated: {}", verdict.guarantee, verdict.summary));
+    lines.push(format!(
+        "{} violated: {}",
+        verdict.guarantee, verdict.summary
+    ));
     for piece in &verdict.evidence {
         lines.push(format!("  · {}", piece.text));
     }
@@ -103,7 +110,14 @@ fn told(record: &Record, faults: &[(u32, String)]) -> Option<String> {
         },
         Event::Tracking { node, entry } => {
             let event = entry["event"].as_str()?;
-            let wanted = ["RESUBMIT", "DSN", "FAIL", "EXPIRE", "DUPLICATEDELIVER", "HADISCARD"];
+            let wanted = [
+                "RESUBMIT",
+                "DSN",
+                "FAIL",
+                "EXPIRE",
+                "DUPLICATEDELIVER",
+                "HADISCARD",
+            ];
             if !wanted.contains(&event) {
                 return None;
             }

@@ -73,8 +73,16 @@ fn nothing_is_left_but_what_the_violation_needs() {
         fault,
         ..
     } = &shrunk.scenario;
-    assert_eq!((step.len(), fault.len(), config.len()), (2, 0, 0), "{step:?}");
-    assert_eq!(cluster.nodes, ["n2"], "n3 had the mailboxes, which n2 can have as well");
+    assert_eq!(
+        (step.len(), fault.len(), config.len()),
+        (2, 0, 0),
+        "{step:?}"
+    );
+    assert_eq!(
+        cluster.nodes,
+        ["n2"],
+        "n3 had the mailboxes, which n2 can have as well"
+    );
     assert!(cluster.sinks.is_empty() && cluster.sites.is_empty());
     let kept = Submit {
         count: 2,

@@ -255,7 +255,7 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
     for answer in answers {
 =======
     let mut heard = answers(case, hold.server, hold.primary);
-    heard.retain(|at| *at > hold.since && !case.may_be_lost(hold.server, hold.primary, at.t_us));
+    heard.retain(|at| *at > hold.since && !case.may_be_lost(hold.server, hold.primary, *at));
     for answer in heard {
 >>>>>>> 7bb569c (run --random: clusters, configurations, mail and fault schedules drawn from a seed)
         if answer.t_us - last >= patience {

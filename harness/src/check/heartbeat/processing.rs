@@ -133,8 +133,8 @@ pub(in crate::check) fn delivered_us(
             same && e.kind != Transaction::Copy && named()
         })
         .filter_map(|(_, e)| e.acked())
-        .map(|at| at.t_us)
         .filter(|at| !case.may_be_lost(hold.primary, host, *at))
+        .map(|at| at.t_us)
         .collect();
     // What goes to a sink has no transport ID, and a message that is sent again is the same octet for octet: which of two
     // deliveries was of which transmission cannot be told, only when all of them were delivered.

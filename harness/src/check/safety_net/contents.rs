@@ -94,9 +94,7 @@ pub(super) fn shadow_after_notification(case: &Case<'_>) -> Verdict {
         let owner = hold.promoted.is_some()
             || hold.renewed.is_some_and(|r| r.at < told)
             || hold.overdue_us <= told.t_us;
-        // An answer that did not arrive was none.
-        let lost = case.may_be_lost(hold.server, hold.primary, told.t_us);
-        if owner || lost || hold.expires_us <= told.t_us {
+        if owner || hold.expires_us <= told.t_us {
             continue;
         }
         let (from, until) = stretch(case, hold.server, hold, told.t_us);
