@@ -247,17 +247,11 @@ fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
     let mut last = hold.since.t_us;
-<<<<<<< HEAD
     // Answers of sessions that overlap do not come in the order of the sessions.
-    let mut answers = answers(case, hold.server, hold.primary);
-    answers.retain(|at| *at > hold.since);
-    answers.sort();
-    for answer in answers {
-=======
     let mut heard = answers(case, hold.server, hold.primary);
     heard.retain(|at| *at > hold.since && !case.may_be_lost(hold.server, hold.primary, *at));
+    heard.sort();
     for answer in heard {
->>>>>>> 7bb569c (run --random: clusters, configurations, mail and fault schedules drawn from a seed)
         if answer.t_us - last >= patience {
             break;
         }
