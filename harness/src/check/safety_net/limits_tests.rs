@@ -98,7 +98,9 @@ fn sn_12_says_nothing_of_few_messages_an_early_look_or_a_lost_disk() {
     few.view("n1", safe(11..=20));
     assert_eq!(told(few), thin);
     let mut lost = many(200);
-    lost.destroy("n1").up("n1", "db").view("n1", NodeView::default());
+    lost.destroy("n1")
+        .up("n1", "db")
+        .view("n1", NodeView::default());
     assert_eq!(told(lost), thin);
     let mut over = many(200);
     over.after("2h").view("n1", NodeView::default());
