@@ -18,19 +18,19 @@ use crate::{
     message::{Envelope, Header, Origin, Progress, Recipient, TransportId},
     node::{Node, Queued},
     sabotage::Sabotage,
-    shadow::{candidates, peer::PeerSession},
+    shadow::{candidates, mark::Mark, peer::PeerSession},
     smtp::{Kind, Reply, Transaction},
-    store::{Discard, DiscardKind, StoreError, TransportWrite},
+    store::{Discard, DiscardKind, Receipt, StoreError, TransportWrite},
     trace::Trace,
     tracking::TrackingEvent,
 };
 
 /// The copy that a message has, or not.
-struct Copying {
+pub(crate) struct Copying {
     /// The server that confirmed it.
-    confirmed: Option<String>,
+    pub(crate) confirmed: Option<String>,
     /// Servers that may have it without having confirmed it.
-    unconfirmed: Vec<String>,
+    pub(crate) unconfirmed: Vec<String>,
 }
 
 /// Takes a message as its primary server. Gives the copies' session back for the sender's next message.
@@ -102,6 +102,7 @@ async fn store_and_copy(
     let (row, envelope, content, stored) =
         store(node, transaction, header, &trace, servers.first());
     let id = envelope.id.clone();
+    let mark = node.store.mark(stored.position());
 
     if node.sabotaged(Sabotage::AckBeforeCopy) {
         if stored.durable().await.is_err() {
@@ -109,13 +110,13 @@ async fn store_and_copy(
         }
         let node = node.clone();
         node.clone().env.spawn(Box::pin(async move {
-            let copying = copy(&node, row, &envelope, &content, &servers, &mut None).await;
+            let copying = copy(&node, row, &envelope, &content, &mark, &servers, &mut None).await;
             release(&node, row, content, copying).await;
         }));
         return (Some(Reply::ok(format!("{id} queued"))), session);
     }
 
-    let (stored, copying) = tokio::join!(biased; stored.durable(), copy(node, row, &envelope, &content, &servers, &mut session));
+    let (stored, copying) = tokio::join!(biased; stored.durable(), copy(node, row, &envelope, &content, &mark, &servers, &mut session));
     if stored.is_err() {
         // Its copy may be held, and what the database holds is known only to its next start.
         node.state().queue.remove(&row);
@@ -255,12 +256,13 @@ fn store(
     (row, envelope, content, stored)
 }
 
-/// Walks along the servers until one confirms its copy.
-async fn copy(
+/// Walks along the servers until one confirms its copy of the message, which stands at `mark` in this node's log.
+pub(crate) async fn copy(
     node: &Arc<Node>,
     row: u64,
     envelope: &Envelope,
     content: &Bytes,
+    mark: &Mark,
     servers: &[Server],
     session: &mut Option<PeerSession>,
 ) -> Copying {
@@ -269,10 +271,18 @@ async fn copy(
         unconfirmed: Vec::new(),
     };
     for (i, server) in servers.iter().enumerate() {
-        if i > 0 {
-            expect_shadow(node, row, &server.name);
+        if envelope.is_copied_afterwards() {
+            // Nobody waits for an ack that would come after it: it must be durable before the copy is sent (HB-12).
+            if let Some(receipt) = expect_shadow(node, row, &server.name)
+                && receipt.durable().await.is_err()
+            {
+                break;
+            }
+        } else if i > 0 {
+            // The receipt of `release` or `forget` comes after this one.
+            drop(expect_shadow(node, row, &server.name));
         }
-        match attempt(node, envelope, content, server, session).await {
+        match attempt(node, envelope, content, mark, server, session).await {
             Attempt::Confirmed => {
                 copying.confirmed = Some(server.name.clone());
                 copying.unconfirmed.retain(|s| *s != server.name);
@@ -306,21 +316,21 @@ impl Attempt {
 }
 
 /// Before a copy is sent to a further server, the queue row says so: after a crash that server is notified too.
-fn expect_shadow(node: &Node, row: u64, server: &str) {
+fn expect_shadow(node: &Node, row: u64, server: &str) -> Option<Receipt<()>> {
     let mut state = node.state();
-    if let Some(queued) = state.queue.get_mut(&row)
-        && !queued.envelope.shadows.iter().any(|s| s == server)
-    {
-        queued.envelope.shadows.push(server.to_owned());
-        // The receipt of `release` or `forget` comes after this one.
-        drop(node.submit(vec![TransportWrite::PutQueue(row, queued.envelope.clone())]));
+    let queued = state.queue.get_mut(&row)?;
+    if queued.envelope.shadows.iter().any(|s| s == server) {
+        return None;
     }
+    queued.envelope.shadows.push(server.to_owned());
+    Some(node.submit(vec![TransportWrite::PutQueue(row, queued.envelope.clone())]))
 }
 
 async fn attempt(
     node: &Arc<Node>,
     envelope: &Envelope,
     content: &Bytes,
+    mark: &Mark,
     server: &Server,
     session: &mut Option<PeerSession>,
 ) -> Attempt {
@@ -334,7 +344,7 @@ async fn attempt(
         // The session of this sender's earlier copies; it may have ended meanwhile.
         if let Some(mut old) = session.take().filter(|s| s.server == server.name) {
             sent.store(1, Ordering::SeqCst);
-            match old.copy(envelope, content, None).await {
+            match old.copy(envelope, content, mark, None).await {
                 Ok((done, _)) => {
                     let made = Attempt::of(&done);
                     if matches!(made, Attempt::Confirmed) {
@@ -348,14 +358,21 @@ async fn attempt(
                 Err(_) => sent.store(0, Ordering::SeqCst),
             }
         }
-        let mut new = match PeerSession::open(&*node.env, &node.config, server, limit).await {
+        let mut new = match PeerSession::open(
+            &*node.env,
+            &node.config,
+            server,
+            &node.known_epochs(&server.name),
+            limit,
+        )
+        .await
+        {
             Ok(new) => new,
             Err(_) => return Attempt::NotMade,
         };
-        let ask = (!node.sabotaged(Sabotage::NoDiscardInSession))
-            .then(|| node.cursor(&new.server, &new.database));
+        let ask = (!node.sabotaged(Sabotage::NoDiscardInSession)).then(|| node.cursor(&new));
         sent.store(1, Ordering::SeqCst);
-        match new.copy(envelope, content, ask).await {
+        match new.copy(envelope, content, mark, ask).await {
             Ok((done, notifications)) => {
                 if let Some(notifications) = &notifications {
                     node.answered(&new, notifications);

@@ -108,6 +108,9 @@ pub struct Transport {
     pub transient_failure_retry_count: u32,
     /// OutboundConnectionFailureRetryInterval: pause after the further ones, default 10 min.
     pub outbound_connection_failure_retry_interval: Duration,
+    /// StateRegressionDetection (ours): a server whose database went back to an earlier state is noticed (HB-13),
+    /// default true.
+    pub state_regression_detection: bool,
     /// MaxHopCount (ours): Received fields above which a message loops, default 60.
     pub max_hop_count: u32,
 }
@@ -230,6 +233,7 @@ struct RawTransport {
     transient_failure_retry_interval: Option<Span>,
     transient_failure_retry_count: Option<u32>,
     outbound_connection_failure_retry_interval: Option<Span>,
+    state_regression_detection: Option<bool>,
     max_hop_count: Option<u32>,
 }
 
@@ -541,6 +545,7 @@ impl Config {
                     t.outbound_connection_failure_retry_interval,
                     10 * MINUTE,
                 ),
+                state_regression_detection: t.state_regression_detection.unwrap_or(true),
                 max_hop_count: t.max_hop_count.unwrap_or(60),
             },
             receive: ReceiveConnector {

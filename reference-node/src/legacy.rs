@@ -20,7 +20,7 @@ use crate::{
     message::{Envelope, TransportId},
     node::Node,
     sabotage::Sabotage,
-    shadow::peer::PeerSession,
+    shadow::{mark::Mark, peer::PeerSession},
     store::{ShadowRecord, TransportWrite},
 };
 
@@ -70,14 +70,15 @@ impl Node {
             .inactivity_timeout
             .min(Duration::from_secs(120));
         let patience = self.patience(patience);
-        let mut session = match PeerSession::open(&*self.env, &self.config, server, patience).await
-        {
+        let epochs = self.known_epochs(name);
+        let opened = PeerSession::open(&*self.env, &self.config, server, &epochs, patience).await;
+        let mut session = match opened {
             Ok(session) => session,
             Err(error) => return self.unreachable(hop, &error),
         };
         self.state().scheduler.reachable(hop);
         // A session for any reason asks what is done.
-        let cursor = self.cursor(&session.server, &session.database);
+        let cursor = self.cursor(&session);
         if let Ok(notifications) = session.ask(cursor).await {
             self.answered(&session, &notifications);
         }
@@ -130,14 +131,19 @@ impl Node {
                 ..job.envelope.clone()
             },
             primary: session.server.clone(),
-            database: session.database.clone(),
+            // Not this hub, but the next one owns it: nothing is known of its log.
+            mark: Mark {
+                database: session.database.clone(),
+                epoch: 0,
+                position: 0,
+            },
         };
         let mut state = self.state();
         let now = self.uptime();
         state
             .manager
-            .hold(&record.primary, &record.database, row, now);
-        state.shadow_rows.insert(id, row);
+            .hold(&record.primary, &record.mark.database, row, now);
+        state.shadow_rows.insert((record.primary.clone(), id), row);
         state.shadow.insert(row, record.clone());
         // Whoever settles the message waits for what is in line before.
         drop(self.submit(vec![

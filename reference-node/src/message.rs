@@ -154,6 +154,11 @@ impl Envelope {
         }
     }
 
+    /// This node came to own it without a sender's session in which a copy could be made: one is made afterwards (HB-12).
+    pub fn is_copied_afterwards(&self) -> bool {
+        matches!(self.origin, Origin::Promoted | Origin::Notification { .. })
+    }
+
     /// Every recipient is done, and so is every side effect.
     pub fn is_done(&self) -> bool {
         self.side_effects == 0

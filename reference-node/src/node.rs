@@ -24,7 +24,7 @@ use crate::{
     receive,
     sabotage::{Sabotage, active},
     safety_net,
-    shadow::manager::Manager,
+    shadow::{manager::Manager, mark::Mark, redundancy},
     store::{
         Discard, MailboxStore, OpenFailure, Receipt, ShadowRecord, TransportStore, TransportWrite,
     },
@@ -86,14 +86,17 @@ pub(crate) struct State {
     pub(crate) next_row: u64,
     pub(crate) queue: BTreeMap<u64, Queued>,
     pub(crate) shadow: BTreeMap<u64, ShadowRecord>,
-    pub(crate) shadow_rows: BTreeMap<TransportId, u64>,
+    /// By primary server and name: a promoted message keeps its name under its new primary server (HB-12).
+    pub(crate) shadow_rows: BTreeMap<(String, TransportId), u64>,
     /// By shadow server and number.
     pub(crate) discards: BTreeMap<String, BTreeMap<u64, Discard>>,
-    /// By primary server and its database ID. Never ahead of the disk: a primary server forgets what is up to it.
+    /// By primary server, and its database and epoch. Never ahead of the disk: a primary server forgets what is up to it.
     pub(crate) cursors: BTreeMap<(String, String), u64>,
-    /// Messages that were discarded here before their copy came, and when.
-    pub(crate) discarded: BTreeMap<TransportId, Duration>,
-    /// By primary server, the newest state of its database that it showed.
+    /// Messages that were discarded here before their copy came, by primary server, and when.
+    pub(crate) discarded: BTreeMap<(String, TransportId), Duration>,
+    /// Rows of the queue of which a copy is to be made, and when to try (HB-12).
+    pub(crate) bare: BTreeMap<u64, Duration>,
+    /// By server, the furthest place in its log that it showed.
     pub(crate) shown: BTreeMap<String, Shown>,
     pub(crate) manager: Manager,
     pub(crate) scheduler: Scheduler,
@@ -106,10 +109,9 @@ pub(crate) struct State {
 /// A database as its server has shown it (HB-13).
 #[derive(Debug)]
 pub(crate) struct Shown {
-    pub(crate) database: String,
-    pub(crate) position: u64,
-    /// When the answer was read.
-    pub(crate) at: Instant,
+    pub(crate) mark: Mark,
+    /// When the answer was read, if this incarnation did.
+    pub(crate) at: Option<Instant>,
 }
 
 impl State {
@@ -138,6 +140,8 @@ pub struct Node {
     pub(crate) wake_upkeep: Notify,
     /// A message has left the queue.
     pub(crate) finished: Notify,
+    /// Of something a copy is to be made.
+    pub(crate) wake_redundancy: Notify,
     room: Arc<Semaphore>,
     address: String,
 }
@@ -177,7 +181,12 @@ impl Node {
             discards: loaded.discards,
             cursors: loaded.cursors,
             discarded: BTreeMap::new(),
-            shown: BTreeMap::new(),
+            bare: BTreeMap::new(),
+            shown: loaded
+                .shown
+                .into_iter()
+                .map(|(server, mark)| (server, Shown { mark, at: None }))
+                .collect(),
             manager: Manager::new(
                 t.shadow_heartbeat_frequency,
                 t.shadow_resubmit_time_span,
@@ -190,8 +199,9 @@ impl Node {
         for (row, record) in loaded.shadow {
             state
                 .manager
-                .hold(&record.primary, &record.database, row, Duration::ZERO);
-            state.shadow_rows.insert(record.envelope.id.clone(), row);
+                .hold(&record.primary, &record.mark.database, row, Duration::ZERO);
+            let name = (record.primary.clone(), record.envelope.id.clone());
+            state.shadow_rows.insert(name, row);
             state.shadow.insert(row, record);
         }
         let address = listener.address();
@@ -208,16 +218,22 @@ impl Node {
             wake_heartbeat: Notify::new(),
             wake_upkeep: Notify::new(),
             finished: Notify::new(),
+            wake_redundancy: Notify::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             address,
         });
         for (row, envelope) in loaded.queue {
+            if envelope.is_copied_afterwards() {
+                // Whether an earlier incarnation's copy was confirmed is not known.
+                node.make_redundant(&mut node.state(), row);
+            }
             node.enqueue(&mut node.state(), row, envelope, None);
         }
         node.env
             .spawn(Box::pin(receive::serve(node.clone(), listener)));
         node.env.spawn(Box::pin(node.clone().deliver()));
         node.env.spawn(Box::pin(node.clone().heartbeat()));
+        node.env.spawn(Box::pin(redundancy::restore(node.clone())));
         node.env.spawn(Box::pin(safety_net::upkeep(node.clone())));
         Ok(node)
     }

@@ -24,6 +24,7 @@ use crate::{
     sabotage::Sabotage,
     safety_net,
     shadow::{
+        mark::ends_text,
         peer::PeerSession,
         proof::{client_proof, equal, server_proof},
     },
@@ -346,7 +347,12 @@ impl Connection {
     async fn peer(&mut self, command: PeerCommand) -> Reply {
         let node = self.node.clone();
         match command {
-            PeerCommand::Xpeer { name, nonce, proof } => {
+            PeerCommand::Xpeer {
+                name,
+                nonce,
+                proof,
+                epochs,
+            } => {
                 let secret = &node.config.secret;
                 let peer = node
                     .config
@@ -361,10 +367,15 @@ impl Connection {
                 } else {
                     Peer::Server(name)
                 });
-                let (own, database, position) =
-                    (&node.config.name, node.database_id(), node.store.position());
-                let proof = server_proof(secret, own, &nonce, &self.nonce, database, position);
-                Reply::ok(format!("{own} {database} {position} {proof}"))
+                let (own, database) = (&node.config.name, node.database_id());
+                let ends: Vec<_> = epochs
+                    .into_iter()
+                    .map(|epoch| (epoch, node.store.epoch_end(epoch)))
+                    .collect();
+                let (position, epoch) = (node.store.position(), node.store.epoch());
+                let state = format!("{position} {epoch:x} {}", ends_text(&ends));
+                let proof = server_proof(secret, own, &nonce, &self.nonce, database, &state);
+                Reply::ok(format!("{own} {database} {state} {proof}"))
             }
             PeerCommand::Xshadow { .. } if node.refuses_copies() => {
                 Reply::new(451, (4, 4, 0), "not a shadow server now")

@@ -83,6 +83,8 @@ sabotages! {
     PromoteTooEarly = "promote-too-early" breaks ["HB-09", "RO-05"]: "promotes after half of ShadowResubmitTimeSpan";
     AddUpOutages = "add-up-outages" breaks ["HB-09"]: "adds up the times of several short outages";
     IgnoreDatabaseId = "ignore-database-id" breaks ["HB-10", "RO-01"]: "does not notice that a primary came back with another database";
+    NoCopyAfterPromotion = "no-copy-after-promotion" breaks ["HB-12"]: "makes no copy of a message that it has promoted";
+    IgnoreLogPosition = "ignore-log-position" breaks ["HB-13", "VZ-06"]: "does not notice that a primary server's database went back to an earlier state";
     ExpireSilently = "expire-silently" breaks ["HB-11"]: "drops an expired message without a DSN";
     NeverExpire = "never-expire" breaks ["HB-11"]: "keeps messages in its queues for ever";
     ForgetQueueOnRestart = "forget-queue-on-restart" breaks ["RO-05", "RO-06", "TC-01"]: "starts with empty queues";

@@ -31,6 +31,8 @@ const SPANS: &[(&str, u64)] = &[
 const SWITCHES: &[(&str, bool)] = &[
     ("ShadowRedundancyEnabled", true),
     ("RejectMessageOnShadowFailure", false),
+    // The reference node's own.
+    ("StateRegressionDetection", true),
 ];
 
 /// Documented defaults of numbers.

@@ -86,6 +86,7 @@ parameters! {
     MaxRecipientsPerMessage: Kind::Number, "1000", "recipients of a message that are accepted (the reference node's own)";
     MaxConnections: Kind::Number, "5000", "inbound sessions at once (the reference node's own)";
     SmtpMaxSessionsPerNextHop: Kind::Number, "8", "outbound sessions at once to one next hop (the reference node's own)";
+    StateRegressionDetection: Kind::Switch, "true", "a server whose database went back to an earlier state is noticed (the reference node's own)";
     MaxHopCount: Kind::Number, "60", "Received fields with which a message counts as looping (the reference node's own)";
 }
 

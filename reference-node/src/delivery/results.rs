@@ -251,6 +251,7 @@ impl Node {
         writes.push(TransportWrite::PutContent(own_row, text.clone()));
         writes.push(TransportWrite::PutQueue(own_row, notification.clone()));
         self.enqueue(state, own_row, notification, Some(text));
+        self.make_redundant(state, own_row);
     }
 
     /// The message is fully processed: it moves to Safety Net (SN-01), its shadow servers get their discard

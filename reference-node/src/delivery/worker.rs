@@ -301,7 +301,9 @@ impl Node {
             .min(Duration::from_secs(120));
         match self.config.server(name) {
             Some(server) => {
-                PeerSession::open(&*self.env, &self.config, server, self.patience(patience)).await
+                let epochs = self.known_epochs(name);
+                let patience = self.patience(patience);
+                PeerSession::open(&*self.env, &self.config, server, &epochs, patience).await
             }
             None => Err(ClientError::NotPeer("it is no server of the organization")),
         }
@@ -314,8 +316,8 @@ impl Node {
         };
         self.state().scheduler.reachable(hop);
         // HB-01: a session for any reason asks for discard notifications, once.
-        let mut ask = (!self.sabotaged(Sabotage::NoDiscardInSession))
-            .then(|| self.cursor(&session.server, &session.database));
+        let mut ask =
+            (!self.sabotaged(Sabotage::NoDiscardInSession)).then(|| self.cursor(&session));
         while let Some(job) = self.next_job(hop).await {
             let result = session
                 .deliver(&job.envelope, &job.paths(), &job.content, ask.take())

@@ -3,6 +3,9 @@
 
 pub mod candidates;
 pub mod manager;
+pub mod mark;
 pub mod peer;
 pub mod proof;
+pub(crate) mod redundancy;
+pub(crate) mod regression;
 pub(crate) mod server;

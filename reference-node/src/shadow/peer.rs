@@ -10,7 +10,10 @@ use crate::{
     config::{Config, Server},
     env::{BoxStream, Environment, Timestamp},
     message::{Envelope, TransportId},
-    shadow::proof::{client_proof, equal, server_proof},
+    shadow::{
+        mark::{EpochEnd, Mark, epochs_text, read_ends},
+        proof::{client_proof, equal, server_proof},
+    },
     smtp::{RcptTo, Reply},
     store::DiscardKind,
 };
@@ -43,15 +46,26 @@ pub struct PeerSession {
     pub database: String,
     /// The position of that database's log (HB-13).
     pub position: u64,
+    /// The epoch of that database.
+    pub epoch: u64,
+    /// How far that database came in the epochs that it was asked about.
+    pub ends: Vec<(u64, EpochEnd)>,
     /// When it was asked for that position.
     pub asked: Instant,
+}
+
+/// What a transaction with a peer is for.
+enum Verb<'a> {
+    Copy(&'a Mark),
+    Deliver,
 }
 
 /// Most notifications in one answer.
 pub const MOST_NOTIFICATIONS: u32 = 1000;
 
 impl PeerSession {
-    /// Opens a session to `server`. No single wait lasts longer than `patience`.
+    /// Opens a session to `server`, and asks how far its database came in `epochs`. No single wait lasts longer than
+    /// `patience`.
     ///
     /// # Errors
     /// It cannot be reached, or is not the peer that it should be.
@@ -59,6 +73,7 @@ impl PeerSession {
         env: &dyn Environment,
         config: &Config,
         server: &Server,
+        epochs: &[u64],
         patience: Duration,
     ) -> Result<Self, ClientError> {
         let client = Client::connect(env, &server.address, &config.name, patience).await?;
@@ -69,6 +84,7 @@ impl PeerSession {
             &config.name,
             Some(&server.name),
             nonce,
+            epochs,
         )
         .await
     }
@@ -84,7 +100,7 @@ impl PeerSession {
         patience: Duration,
     ) -> Result<Self, ClientError> {
         let client = Client::greet(stream, "operator", patience).await?;
-        Self::prove(client, secret, "operator", None, nonce).await
+        Self::prove(client, secret, "operator", None, nonce, &[]).await
     }
 
     async fn prove(
@@ -93,6 +109,7 @@ impl PeerSession {
         own: &str,
         expected: Option<&str>,
         nonce: String,
+        epochs: &[u64],
     ) -> Result<Self, ClientError> {
         let Some(server_nonce) = client.extensions().xpeer.clone() else {
             return Err(ClientError::NotPeer("it offers no XPEER"));
@@ -100,27 +117,36 @@ impl PeerSession {
         let proof = client_proof(secret, own, &server_nonce, &nonce);
         let asked = Instant::now();
         let reply = client
-            .command(&format!("XPEER {own} {nonce} {proof}\r\n"))
+            .command(&format!(
+                "XPEER {own} {nonce} {proof} {}\r\n",
+                epochs_text(epochs)
+            ))
             .await?;
         if !reply.is_positive() {
             return Err(ClientError::Refused(reply));
         }
         let text = reply.text.first().map(String::as_str).unwrap_or_default();
         let mut words = text.split(' ');
-        let (Some(name), Some(database), Some(position), Some(proof)) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(ClientError::NotPeer("its answer to XPEER is incomplete"));
+        let mut next = || {
+            let incomplete = ClientError::NotPeer("its answer to XPEER is incomplete");
+            words.next().ok_or(incomplete)
         };
-        let Ok(position) = position.parse() else {
-            return Err(ClientError::NotPeer("its log position is no number"));
+        let (name, database, position) = (next()?, next()?, next()?);
+        let (epoch, ends, proof) = (next()?, next()?, next()?);
+        let state = format!("{position} {epoch} {ends}");
+        let (Ok(position), Ok(epoch), Some(ends)) = (
+            position.parse(),
+            u64::from_str_radix(epoch, 16),
+            read_ends(ends),
+        ) else {
+            return Err(ClientError::NotPeer("its log position cannot be read"));
         };
         if expected.is_some_and(|e| e != name) {
             return Err(ClientError::NotPeer("it has another name"));
         }
         if !equal(
             proof,
-            &server_proof(secret, name, &nonce, &server_nonce, database, position),
+            &server_proof(secret, name, &nonce, &server_nonce, database, &state),
         ) {
             return Err(ClientError::NotPeer("its proof is wrong"));
         }
@@ -130,6 +156,8 @@ impl PeerSession {
             server: name.to_owned(),
             database: database.to_owned(),
             position,
+            epoch,
+            ends,
             asked,
             client,
         })
@@ -147,7 +175,12 @@ impl PeerSession {
         read_notifications(&reply)
     }
 
-    /// Sends a shadow copy (XSHADOW). With `ask`, XQDISCARD goes along (HB-01), and its answer comes back.
+    /// A name for the epoch of the other server's database: cursors belong to it.
+    pub fn life(&self) -> String {
+        format!("{}/{:x}", self.database, self.epoch)
+    }
+
+    /// Sends a shadow copy (XSHADOW) of a message that stands at `mark` in this node's log. With `ask`, XQDISCARD goes along (HB-01), and its answer comes back.
     ///
     /// # Errors
     /// The session broke; the other side may have the copy.
@@ -155,10 +188,13 @@ impl PeerSession {
         &mut self,
         envelope: &Envelope,
         content: &[u8],
+        mark: &Mark,
         ask: Option<u64>,
     ) -> Result<(Transacted, Option<Notifications>), Broken> {
-        let recipients: Vec<&RcptTo> = envelope.recipients.iter().map(|r| &r.to).collect();
-        self.transact("XSHADOW", envelope, &recipients, content, ask)
+        // All that are not done: what a promoted message's former owner delivered already is not delivered again.
+        let recipients: Vec<&RcptTo> = envelope.pending().map(|(_, to)| to).collect();
+        let verb = Verb::Copy(mark);
+        self.transact(&verb, envelope, &recipients, content, ask)
             .await
     }
 
@@ -173,7 +209,7 @@ impl PeerSession {
         content: &[u8],
         ask: Option<u64>,
     ) -> Result<(Transacted, Option<Notifications>), Broken> {
-        self.transact("XDELIVER", envelope, recipients, content, ask)
+        self.transact(&Verb::Deliver, envelope, recipients, content, ask)
             .await
     }
 
@@ -224,17 +260,18 @@ impl PeerSession {
 
     async fn transact(
         &mut self,
-        verb: &str,
+        verb: &Verb<'_>,
         envelope: &Envelope,
         recipients: &[&RcptTo],
         content: &[u8],
         ask: Option<u64>,
     ) -> Result<(Transacted, Option<Notifications>), Broken> {
         let mut prefix: Vec<String> = ask.map(ask_line).into_iter().collect();
-        prefix.push(format!(
-            "{verb} {} {}\r\n",
-            envelope.id, envelope.submit_time.0
-        ));
+        let (id, time) = (&envelope.id, envelope.submit_time.0);
+        prefix.push(match verb {
+            Verb::Copy(mark) => format!("XSHADOW {id} {time} {mark}\r\n"),
+            Verb::Deliver => format!("XDELIVER {id} {time}\r\n"),
+        });
         let mut replies = Vec::new();
         let done = self
             .client

@@ -10,26 +10,18 @@ pub fn client_proof(secret: &str, name: &str, server_nonce: &str, client_nonce: 
         .into_bytes())
 }
 
-/// The server's answer.
+/// The server's answer. `state` is log position, epoch and ends of epochs, as they stand in the reply.
 pub fn server_proof(
     secret: &str,
     name: &str,
     client_nonce: &str,
     server_nonce: &str,
     database: &str,
-    position: u64,
+    state: &str,
 ) -> String {
-    let position = position.to_string();
     hex(&mac(
         secret,
-        &[
-            "server",
-            name,
-            client_nonce,
-            server_nonce,
-            database,
-            &position,
-        ],
+        &["server", name, client_nonce, server_nonce, database, state],
     )
     .finalize()
     .into_bytes())
@@ -81,8 +73,8 @@ mod tests {
             assert!(!equal(&proof, &other));
         }
         assert_ne!(
-            server_proof("s", "n1", "a", "b", "d", 1),
-            server_proof("s", "n1", "a", "b", "d", 2)
+            server_proof("s", "n1", "a", "b", "d", "1 0 -"),
+            server_proof("s", "n1", "a", "b", "d", "2 0 -")
         );
         assert!(!equal(&proof, ""));
     }

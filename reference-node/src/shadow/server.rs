@@ -3,21 +3,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use crate::{
     message::{Envelope, Header, Origin, Progress, Recipient},
-    node::{Node, Shown, State},
+    node::{Node, State},
     sabotage::Sabotage,
     shadow::{
         manager::Due,
+        mark::Mark,
         peer::{Notification, Notifications, PeerSession, notifications_reply},
     },
     smtp::{Kind, Reply, Transaction},
     store::{DiscardKind, SafetyNetEntry, SafetyNetRole, ShadowRecord, TransportWrite},
     tracking::TrackingEvent,
 };
+use bytes::Bytes;
 
 impl Node {
     /// Sabotage `single-role`: no shadow server while primary for something.
@@ -32,6 +31,7 @@ impl Node {
         let Kind::Copy {
             transport_id,
             submit_time,
+            mark,
         } = &transaction.kind
         else {
             return Reply::bad_sequence("no XSHADOW before this");
@@ -42,6 +42,11 @@ impl Node {
         let Ok(id) = transport_id.parse::<crate::message::TransportId>() else {
             return Reply::bad_arguments("not a transport ID");
         };
+        let mark = mark.clone().unwrap_or_else(|| Mark {
+            database: id.database().to_owned(),
+            epoch: 0,
+            position: 0,
+        });
         let header = Header::read(&transaction.content);
         let content = Bytes::from(transaction.content);
         let envelope = Envelope {
@@ -66,19 +71,20 @@ impl Node {
         let record = ShadowRecord {
             envelope,
             primary: primary.to_owned(),
-            database: id.database().to_owned(),
+            mark,
         };
+        let name = (primary.to_owned(), id);
         let receipt = {
             let mut state = self.state();
             let now = self.uptime();
-            if state.discarded.contains_key(&id) {
+            if state.discarded.contains_key(&name) {
                 return Reply::new(
                     451,
                     (4, 4, 0),
                     "the message was discarded before its copy came",
                 );
             }
-            let held = state.shadow_rows.get(&id).copied();
+            let held = state.shadow_rows.get(&name).copied();
             let same = |row: &u64| {
                 state
                     .shadow
@@ -94,8 +100,8 @@ impl Node {
                     self.promote_rows(&mut state, primary, vec![row], "its name was given again");
                 }
                 let row = state.next_row();
-                state.manager.hold(primary, &record.database, row, now);
-                state.shadow_rows.insert(id, row);
+                state.manager.hold(primary, &record.mark.database, row, now);
+                state.shadow_rows.insert(name, row);
                 state.shadow.insert(row, record.clone());
                 self.submit(vec![
                     TransportWrite::PutContent(row, content),
@@ -162,11 +168,12 @@ impl Node {
         notifications_reply(&list, cursor)
     }
 
-    /// How far this node has read that database's discard events.
-    pub(crate) fn cursor(&self, server: &str, database: &str) -> u64 {
+    /// How far this node has read the discard events of that epoch of the server's database. In a new epoch from the
+    /// beginning: it may give numbers again that an epoch gave of which it knows nothing (HB-13).
+    pub(crate) fn cursor(&self, session: &PeerSession) -> u64 {
         self.state()
             .cursors
-            .get(&(server.to_owned(), database.to_owned()))
+            .get(&(session.server.clone(), session.life()))
             .copied()
             .unwrap_or(0)
     }
@@ -175,10 +182,10 @@ impl Node {
     /// applied; durable a little later, and asked for again otherwise.
     pub(crate) fn answered(self: &Arc<Self>, session: &PeerSession, notifications: &Notifications) {
         if !notifications.list.is_empty() {
-            let receipt = self.apply(&session.server, &session.database, notifications);
+            let receipt = self.apply(session, notifications);
             let (node, key, cursor) = (
                 self.clone(),
-                (session.server.clone(), session.database.clone()),
+                (session.server.clone(), session.life()),
                 notifications.cursor,
             );
             self.env.spawn(Box::pin(async move {
@@ -193,31 +200,32 @@ impl Node {
     /// Discard events up to `cursor` are applied, durably: the next question acknowledges them.
     fn reached(&self, key: (String, String), cursor: u64) {
         let mut state = self.state();
+        state
+            .cursors
+            .retain(|(server, life), _| *server != key.0 || *life == key.1);
         let reached = state.cursors.entry(key).or_default();
         *reached = cursor.max(*reached);
     }
 
-    /// A server answered XQDISCARD: it is alive, and this is its database (HB-09, HB-10).
+    /// A server answered XQDISCARD: it is alive, and this is its database (HB-09, HB-10, HB-13).
     fn met(&self, session: &PeerSession) {
         let contact = {
             let mut state = self.state();
-            let back = went_back(&mut state, session);
-            if back {
-                // Its discard events have numbers that it gave before.
-                state
-                    .cursors
-                    .remove(&(session.server.clone(), session.database.clone()));
-            }
-            let contact =
-                state
-                    .manager
-                    .contact(&session.server, &session.database, back, self.uptime());
-            let why = if back {
+            let seen = self.compare(&mut state, session);
+            let contact = state.manager.contact(
+                &session.server,
+                &session.database,
+                seen.went_back,
+                self.uptime(),
+            );
+            let why = if seen.went_back {
                 "an earlier state of its database"
             } else {
                 "another database"
             };
             self.promote_rows(&mut state, &session.server, contact.promote, why);
+            let why = "its database does not have it";
+            self.promote_rows(&mut state, &session.server, seen.orphans, why);
             contact.drop
         };
         if !contact.is_empty() {
@@ -238,10 +246,10 @@ impl Node {
     /// Applies discard notifications: shadow messages go to the shadow Safety Net (HB-04, SN-02), or are dropped.
     fn apply(
         &self,
-        server: &str,
-        database: &str,
+        session: &PeerSession,
         notifications: &Notifications,
     ) -> crate::store::Receipt<()> {
+        let server = session.server.as_str();
         let now = self.now();
         let mut state = self.state();
         let uptime = self.uptime();
@@ -250,10 +258,11 @@ impl Node {
         state.discarded.retain(|_, at| uptime < *at + longest);
         let mut writes = Vec::new();
         for Notification { id, kind } in &notifications.list {
-            let Some(row) = state.shadow_rows.get(id).copied() else {
+            let name = (server.to_owned(), id.clone());
+            let Some(row) = state.shadow_rows.get(&name).copied() else {
                 // Its copy may be on its way still, sent by a primary server that gave up waiting for it: a copy
                 // of a message that is done, or was refused, must not wait for promotion.
-                state.discarded.insert(id.clone(), uptime);
+                state.discarded.insert(name, uptime);
                 continue;
             };
             let Some(record) = self.take_shadow(&mut state, row) else {
@@ -285,7 +294,7 @@ impl Node {
         }
         writes.push(TransportWrite::SetCursor {
             server: server.to_owned(),
-            database: database.to_owned(),
+            life: session.life(),
             cursor: notifications.cursor,
         });
         self.submit(writes)
@@ -294,7 +303,8 @@ impl Node {
     /// Takes a shadow message out of memory.
     pub(crate) fn take_shadow(&self, state: &mut State, row: u64) -> Option<ShadowRecord> {
         let record = state.shadow.remove(&row)?;
-        state.shadow_rows.remove(&record.envelope.id);
+        let name = (record.primary.clone(), record.envelope.id.clone());
+        state.shadow_rows.remove(&name);
         state.manager.release(&record.primary, row);
         Some(record)
     }
@@ -324,6 +334,7 @@ impl Node {
             writes.push(TransportWrite::DeleteShadow(row));
             writes.push(TransportWrite::PutQueue(row, envelope.clone()));
             self.enqueue(state, row, envelope, None);
+            self.make_redundant(state, row);
         }
         // Not durable yet: after a crash the shadow is still there, and is promoted again.
         drop(self.submit(writes));
@@ -384,57 +395,39 @@ impl Node {
         let Some(server) = self.config.server(primary) else {
             return false;
         };
-        let Ok(mut session) = PeerSession::open(&*self.env, &self.config, server, limit).await
+        let Ok(mut session) = PeerSession::open(
+            &*self.env,
+            &self.config,
+            server,
+            &self.known_epochs(primary),
+            limit,
+        )
+        .await
         else {
             return false;
         };
-        let mut cursor = self.cursor(&session.server, &session.database);
+        let mut cursor = self.cursor(&session);
         let mut met = false;
         loop {
             let Ok(notifications) = session.ask(cursor).await else {
                 return met;
             };
+            // A cursor that stands still would be asked for ever.
+            let news = !notifications.list.is_empty() && notifications.cursor > cursor;
+            let applied = news.then(|| self.apply(&session, &notifications));
             if !met {
                 met = true;
                 self.met(&session);
             }
-            // A cursor that stands still would be asked for ever.
-            if notifications.list.is_empty() || notifications.cursor <= cursor {
-                break;
-            }
+            let Some(applied) = applied else { break };
             cursor = notifications.cursor;
             // The next question acknowledges these: they must be durable before it is asked.
-            if self
-                .apply(&session.server, &session.database, &notifications)
-                .durable()
-                .await
-                .is_err()
-            {
+            if applied.durable().await.is_err() {
                 return true;
             }
-            self.reached((session.server.clone(), session.database.clone()), cursor);
+            self.reached((session.server.clone(), session.life()), cursor);
         }
         session.quit().await;
         true
     }
-}
-
-/// HB-13: a server shows a state of its database that is older than one it showed before. An answer that was
-/// asked for before the newer one was read proves nothing.
-fn went_back(state: &mut State, session: &PeerSession) -> bool {
-    let now = Shown {
-        database: session.database.clone(),
-        position: session.position,
-        at: Instant::now(),
-    };
-    let Some(shown) = state.shown.get_mut(&session.server) else {
-        state.shown.insert(session.server.clone(), now);
-        return false;
-    };
-    let same = shown.database == session.database;
-    let back = same && session.position < shown.position && session.asked > shown.at;
-    if back || !same || session.position > shown.position {
-        *shown = now;
-    }
-    back
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use super::parameter::{MailFrom, RcptTo};
 use super::path;
 use super::reply::Reply;
+use crate::shadow::mark::{Mark, epochs_text, read_epochs};
 
 /// A command of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub enum PeerCommand {
         nonce: String,
         /// The client's proof, hex.
         proof: String,
+        /// Epochs of the server's database that the client knows of.
+        epochs: Vec<u64>,
     },
     /// `XSHADOW`: the next transaction is a shadow copy.
     Xshadow {
@@ -70,6 +73,8 @@ pub enum PeerCommand {
         transport_id: String,
         /// Milliseconds since the Unix epoch.
         submit_time: u64,
+        /// Where the message stands in the log of the primary server that sends it.
+        mark: Option<Mark>,
     },
     /// `XDELIVER`: the next transaction is a delivery to this node's mailboxes.
     Xdeliver {
@@ -284,17 +289,23 @@ fn number(text: &str) -> Option<u64> {
 impl PeerCommand {
     fn parse(verb: &str, words: &[&str]) -> Option<Self> {
         match (verb, words) {
-            ("XPEER", &[name, nonce, proof]) if is_name(name) && is_hex(nonce) && is_hex(proof) => {
+            ("XPEER", &[name, nonce, proof, ref rest @ ..])
+                if is_name(name) && is_hex(nonce) && is_hex(proof) && rest.len() <= 1 =>
+            {
                 Some(Self::Xpeer {
                     name: name.into(),
                     nonce: nonce.into(),
                     proof: proof.into(),
+                    epochs: rest.first().map_or(Some(Vec::new()), |e| read_epochs(e))?,
                 })
             }
-            ("XSHADOW", &[id, time]) if is_transport_id(id) => Some(Self::Xshadow {
-                transport_id: id.into(),
-                submit_time: number(time)?,
-            }),
+            ("XSHADOW", &[id, time, ref rest @ ..]) if is_transport_id(id) && rest.len() <= 1 => {
+                Some(Self::Xshadow {
+                    transport_id: id.into(),
+                    submit_time: number(time)?,
+                    mark: rest.first().map(|m| m.parse()).transpose().ok()?,
+                })
+            }
             ("XDELIVER", &[id, time]) if is_transport_id(id) => Some(Self::Xdeliver {
                 transport_id: id.into(),
                 submit_time: number(time)?,
@@ -335,12 +346,27 @@ impl fmt::Display for PeerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = self.verb();
         match self {
-            Self::Xpeer { name, nonce, proof } => write!(f, "{verb} {name} {nonce} {proof}"),
+            Self::Xpeer {
+                name,
+                nonce,
+                proof,
+                epochs,
+            } => {
+                write!(f, "{verb} {name} {nonce} {proof}")?;
+                match epochs.as_slice() {
+                    [] => Ok(()),
+                    epochs => write!(f, " {}", epochs_text(epochs)),
+                }
+            }
             Self::Xshadow {
                 transport_id,
                 submit_time,
+                mark,
+            } => {
+                write!(f, "{verb} {transport_id} {submit_time}")?;
+                mark.iter().try_for_each(|mark| write!(f, " {mark}"))
             }
-            | Self::Xdeliver {
+            Self::Xdeliver {
                 transport_id,
                 submit_time,
             } => {

@@ -182,9 +182,11 @@ impl Session {
             PeerCommand::Xshadow {
                 transport_id,
                 submit_time,
+                mark,
             } => Some(Kind::Copy {
                 transport_id,
                 submit_time,
+                mark,
             }),
             PeerCommand::Xdeliver {
                 transport_id,

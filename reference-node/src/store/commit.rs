@@ -40,7 +40,10 @@ pub(super) trait Schema: Send + Sync + 'static {
 /// Resolves when what was submitted is durable.
 #[derive(Debug)]
 #[must_use = "nothing may be acked before it is durable"]
-pub struct Receipt<A>(oneshot::Receiver<Result<A, StoreError>>);
+pub struct Receipt<A> {
+    answer: oneshot::Receiver<Result<A, StoreError>>,
+    position: u64,
+}
 
 impl<A> Receipt<A> {
     /// Waits until the request is durable.
@@ -48,9 +51,14 @@ impl<A> Receipt<A> {
     /// # Errors
     /// The database failed: nothing may be said of the request.
     pub async fn durable(self) -> Result<A, StoreError> {
-        self.0
+        self.answer
             .await
             .unwrap_or_else(|_| Err(StoreError("the node is stopping".into())))
+    }
+
+    /// The log position that the database reaches with this request: it is durable exactly when the database came there.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 }
 
@@ -61,13 +69,15 @@ type Submitted<S> = (
 
 /// The way into a database's commit task.
 pub(super) struct Committer<S: Schema> {
+    /// The position of the last request that was put in line.
+    submitted: Mutex<u64>,
     sender: mpsc::UnboundedSender<Submitted<S>>,
     failed: Arc<OnceLock<String>>,
     position: Arc<AtomicU64>,
 }
 
 impl<S: Schema> Committer<S> {
-    /// Starts the commit task. `position` counts the commits.
+    /// Starts the commit task. `position` counts the requests that are durable.
     pub(super) fn start(
         env: &Arc<dyn Environment>,
         file: Arc<DatabaseFile>,
@@ -76,6 +86,7 @@ impl<S: Schema> Committer<S> {
     ) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let failed = Arc::new(OnceLock::new());
+        let submitted = Mutex::new(position.load(Ordering::SeqCst));
         let task = Task {
             env: env.clone(),
             file,
@@ -85,6 +96,7 @@ impl<S: Schema> Committer<S> {
         };
         env.spawn(Box::pin(task.run(receiver)));
         Self {
+            submitted,
             sender,
             failed,
             position,
@@ -94,6 +106,12 @@ impl<S: Schema> Committer<S> {
     /// Puts a request in line; it takes effect after all that were submitted before it.
     pub(super) fn submit(&self, request: S::Request) -> Receipt<S::Answer> {
         let (answer, receipt) = oneshot::channel();
+        // Held over both: numbers have the order of the line.
+        let mut submitted = self
+            .submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *submitted += 1;
         if let Some(reason) = self.failed.get() {
             // The receiver is in our hand: it can't be gone.
             let _ = answer.send(Err(StoreError(reason.clone())));
@@ -101,7 +119,10 @@ impl<S: Schema> Committer<S> {
             // A closed channel drops `answer`, and the receipt says that the node is stopping.
             let _ = self.sender.send((request, answer));
         }
-        Receipt(receipt)
+        Receipt {
+            answer: receipt,
+            position: *submitted,
+        }
     }
 
     /// Why the database is not used any more, if it failed.
@@ -109,7 +130,7 @@ impl<S: Schema> Committer<S> {
         self.failed.get().map(String::as_str)
     }
 
-    /// How many commits there have been in this database's life.
+    /// How many requests have become durable in this database's life.
     pub(super) fn position(&self) -> u64 {
         self.position.load(Ordering::SeqCst)
     }
@@ -167,7 +188,8 @@ impl<S: Schema> Task<S> {
                 move || {
                     let outcome = commit(&file, &*schema, &requests);
                     if outcome.is_ok() {
-                        position.fetch_add(1, Ordering::SeqCst);
+                        let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
+                        position.fetch_add(count, Ordering::SeqCst);
                     }
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 }

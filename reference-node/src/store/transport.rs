@@ -19,6 +19,7 @@ use crate::{
     env::{Environment, Timestamp},
     message::{Envelope, TransportId},
     sabotage::Sabotage,
+    shadow::mark::{EpochEnd, Mark},
 };
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -31,13 +32,19 @@ const DISCARDS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("disc
 /// How far this node, as shadow server, has read a primary's discard events: by server and database ID.
 const CURSORS: TableDefinition<(&str, &str), u64> = TableDefinition::new("cursors");
 
+/// Where each epoch of this database began: by position. An epoch ends where the next one begins.
+const EPOCHS: TableDefinition<u64, u64> = TableDefinition::new("epochs");
+/// The furthest place in its log that each server has shown.
+const SHOWN: TableDefinition<&str, &[u8]> = TableDefinition::new("shown");
+
 const DATABASE_ID: &str = "database-id";
 const POSITION: &str = "position";
 const NEXT_ROW: &str = "next-row";
 
-/// How many numbers every start passes over. The last incarnation may have given numbers whose commit was cut
+/// How many numbers every start passes over at least. The last incarnation may have given numbers whose commit was cut
 /// off by its end, and named messages by them to other servers: a second message of that name would be taken
-/// for a copy that they hold already.
+/// for a copy that they hold already. A random number more are passed over, because a database that was put back to
+/// an earlier state would else give the numbers again that it gave after that (HB-13).
 const SET_ASIDE: u64 = 1 << 32;
 
 /// A shadow message.
@@ -47,8 +54,8 @@ pub struct ShadowRecord {
     pub envelope: Envelope,
     /// The primary server that sent it.
     pub primary: String,
-    /// The ID of that server's database when it did.
-    pub database: String,
+    /// Where the message stands in that server's log. Epoch 0: it did not say.
+    pub mark: Mark,
 }
 
 impl ShadowRecord {
@@ -58,7 +65,6 @@ impl ShadowRecord {
             (
                 e.id.clone(),
                 e.from.clone(),
-                e.recipients.clone(),
                 e.submit_time,
                 e.message_id.clone(),
                 e.size,
@@ -133,12 +139,14 @@ pub enum TransportWrite {
     PutDiscard(String, u64, Discard),
     /// Forgets a discard event.
     DeleteDiscard(String, u64),
-    /// Remembers how far this node has read a primary's discard events.
+    /// Remembers the furthest place in its log that a server has shown (HB-13).
+    SetShown(String, Mark),
+    /// Remembers how far this node has read a primary's discard events, and forgets it of its earlier lives.
     SetCursor {
         /// The primary.
         server: String,
-        /// Its database ID.
-        database: String,
+        /// Its database and epoch.
+        life: String,
         /// How far.
         cursor: u64,
     },
@@ -153,7 +161,9 @@ pub struct Loaded {
     pub shadow: BTreeMap<u64, ShadowRecord>,
     /// Discard events by shadow server and number.
     pub discards: BTreeMap<String, BTreeMap<u64, Discard>>,
-    /// Cursors by primary and its database ID.
+    /// What each server has shown.
+    pub shown: BTreeMap<String, Mark>,
+    /// Cursors by primary and its database and epoch.
     pub cursors: BTreeMap<(String, String), u64>,
     /// The next row that was never given.
     pub next_row: u64,
@@ -163,6 +173,8 @@ pub struct Loaded {
 pub struct TransportStore {
     file: Arc<DatabaseFile>,
     id: String,
+    /// Epochs and the positions at which they began, in order; the last one runs.
+    epochs: Vec<(u64, u64)>,
     committer: Committer<Transport>,
 }
 
@@ -178,8 +190,10 @@ impl TransportStore {
         let file = Arc::new(DatabaseFile::open(env, "transport.redb", sabotage)?);
         let database = file.opened()?;
         let new_id = format!("{:016x}{:016x}", env.random(), env.random());
-        let (id, position) = first_commit(&database, &new_id)?;
+        let (drawn, gap) = (env.random().max(1), env.random() >> 32);
+        let (id, position) = first_commit(&database, &new_id, drawn, gap)?;
         let loaded = load(&database)?;
+        let epochs = load_epochs(&database)?;
         let position = Arc::new(AtomicU64::new(position));
         let committer = Committer::start(
             env,
@@ -193,6 +207,7 @@ impl TransportStore {
             Self {
                 file,
                 id,
+                epochs,
                 committer,
             },
             loaded,
@@ -204,9 +219,34 @@ impl TransportStore {
         &self.id
     }
 
-    /// Grows with every commit (HB-13).
+    /// Grows with every request that becomes durable (HB-13).
     pub fn position(&self) -> u64 {
         self.committer.position()
+    }
+
+    /// The epoch that runs.
+    pub fn epoch(&self) -> u64 {
+        self.epochs.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// How far this database came in an epoch.
+    pub fn epoch_end(&self, epoch: u64) -> EpochEnd {
+        match self.epochs.iter().rposition(|(known, _)| *known == epoch) {
+            None => EpochEnd::Unknown,
+            Some(place) => match self.epochs.get(place + 1) {
+                Some((_, began)) => EpochEnd::At(*began),
+                None => EpochEnd::Runs,
+            },
+        }
+    }
+
+    /// The place in this database's log that a request reached.
+    pub fn mark(&self, position: u64) -> Mark {
+        Mark {
+            database: self.id.clone(),
+            epoch: self.epoch(),
+            position,
+        }
     }
 
     /// Why the node refuses mail, if a commit failed.
@@ -286,9 +326,14 @@ impl From<redb::Error> for OpenFailure {
     }
 }
 
-/// Makes the tables and the ID of a new database; sets numbers aside in an old one. Answers with the ID and
-/// the position.
-fn first_commit(database: &Database, new_id: &str) -> Result<(String, u64), redb::Error> {
+/// Makes the tables and the ID of a new database; sets numbers aside in an old one, `gap` more than
+/// [`SET_ASIDE`]; begins the epoch. Answers with the ID and the position.
+fn first_commit(
+    database: &Database,
+    new_id: &str,
+    epoch: u64,
+    gap: u64,
+) -> Result<(String, u64), redb::Error> {
     let transaction = database.begin_write()?;
     let (id, position);
     {
@@ -299,19 +344,23 @@ fn first_commit(database: &Database, new_id: &str) -> Result<(String, u64), redb
         position = match &existing {
             None => {
                 meta.insert(DATABASE_ID, new_id.as_bytes())?;
-                0
+                1
             }
             Some(_) => {
                 let next = meta
                     .get(NEXT_ROW)?
                     .map_or(1, |n| number(n.value()))
-                    .saturating_add(SET_ASIDE);
-                let position = meta.get(POSITION)?.map_or(0, |p| number(p.value())) + 1;
+                    .saturating_add(SET_ASIDE)
+                    .saturating_add(gap);
                 meta.insert(NEXT_ROW, next.to_le_bytes().as_slice())?;
-                meta.insert(POSITION, position.to_le_bytes().as_slice())?;
-                position
+                meta.get(POSITION)?.map_or(0, |p| number(p.value())) + 1
             }
         };
+        meta.insert(POSITION, position.to_le_bytes().as_slice())?;
+        transaction
+            .open_table(EPOCHS)?
+            .insert(position - 1, epoch)?;
+        transaction.open_table(SHOWN)?;
         id = existing.unwrap_or_else(|| new_id.to_owned());
         transaction.open_table(QUEUE)?;
         transaction.open_table(SHADOW)?;
@@ -322,6 +371,16 @@ fn first_commit(database: &Database, new_id: &str) -> Result<(String, u64), redb
     }
     transaction.commit()?;
     Ok((id, position))
+}
+
+fn load_epochs(database: &Database) -> Result<Vec<(u64, u64)>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut epochs = Vec::new();
+    for row in transaction.open_table(EPOCHS)?.iter()? {
+        let (began, epoch) = row?;
+        epochs.push((epoch.value(), began.value()));
+    }
+    Ok(epochs)
 }
 
 fn load(database: &Database) -> Result<Loaded, redb::Error> {
@@ -351,6 +410,12 @@ fn load(database: &Database) -> Result<Loaded, redb::Error> {
             .cursors
             .insert((server.to_owned(), id.to_owned()), value.value());
     }
+    for row in transaction.open_table(SHOWN)?.iter()? {
+        let (key, value) = row?;
+        loaded
+            .shown
+            .insert(key.value().to_owned(), decode(value.value())?);
+    }
     loaded.next_row = transaction
         .open_table(META)?
         .get(NEXT_ROW)?
@@ -379,6 +444,7 @@ impl Schema for Transport {
         let mut content = transaction.open_table(CONTENT)?;
         let mut discards = transaction.open_table(DISCARDS)?;
         let mut cursors = transaction.open_table(CURSORS)?;
+        let mut shown = transaction.open_table(SHOWN)?;
         let mut highest_row = None;
         for write in batch.iter().flatten() {
             match write {
@@ -416,12 +482,17 @@ impl Schema for Transport {
                 TransportWrite::DeleteDiscard(server, n) => {
                     discards.remove((server.as_str(), *n))?;
                 }
+                TransportWrite::SetShown(server, mark) => {
+                    shown.insert(server.as_str(), encode(mark)?.as_slice())?;
+                }
                 TransportWrite::SetCursor {
                     server,
-                    database,
+                    life,
                     cursor,
                 } => {
-                    cursors.insert((server.as_str(), database.as_str()), cursor)?;
+                    let all = (server.as_str(), "")..=(server.as_str(), "\u{10ffff}");
+                    cursors.retain_in(all, |(_, of), _| of == life)?;
+                    cursors.insert((server.as_str(), life.as_str()), cursor)?;
                 }
             }
         }
@@ -433,7 +504,7 @@ impl Schema for Transport {
                 .max(row + 1);
             meta.insert(NEXT_ROW, next.to_le_bytes().as_slice())?;
         }
-        let position = self.position.load(std::sync::atomic::Ordering::SeqCst) + 1;
+        let position = self.position.load(std::sync::atomic::Ordering::SeqCst) + count as u64;
         meta.insert(POSITION, position.to_le_bytes().as_slice())?;
         Ok(vec![(); count])
     }

@@ -305,12 +305,31 @@ prop_compose! {
 fn any_peer_command() -> impl Strategy<Value = PeerCommand> {
     let id = || "[a-z0-9.-]{1,12}/[0-9a-f]{32}/[0-9]{1,18}";
     prop_oneof![
-        ("[a-z0-9.-]{1,12}", "[0-9a-f]{32}", "[0-9a-f]{64}")
-            .prop_map(|(name, nonce, proof)| PeerCommand::Xpeer { name, nonce, proof }),
-        (id(), any::<u64>()).prop_map(|(transport_id, submit_time)| PeerCommand::Xshadow {
-            transport_id,
-            submit_time
-        }),
+        ("[a-z0-9.-]{1,12}", "[0-9a-f]{32}", "[0-9a-f]{64}").prop_flat_map(
+            |(name, nonce, proof)| {
+                let epochs = proptest::collection::vec(any::<u64>(), 0..16);
+                epochs.prop_map(move |epochs| PeerCommand::Xpeer {
+                    name: name.clone(),
+                    nonce: nonce.clone(),
+                    proof: proof.clone(),
+                    epochs,
+                })
+            }
+        ),
+        (
+            id(),
+            any::<u64>(),
+            proptest::option::of(("[0-9a-f]{32}", any::<u64>(), any::<u64>()))
+        )
+            .prop_map(|(transport_id, submit_time, mark)| PeerCommand::Xshadow {
+                transport_id,
+                submit_time,
+                mark: mark.map(|(database, epoch, position)| Mark {
+                    database,
+                    epoch,
+                    position
+                }),
+            }),
         (id(), any::<u64>()).prop_map(|(transport_id, submit_time)| PeerCommand::Xdeliver {
             transport_id,
             submit_time

@@ -4,6 +4,7 @@ use super::super::command::PeerCommand;
 use super::super::data::BareLineEnds;
 use super::super::parameter::{MailFrom, RcptTo};
 use crate::sabotage::Sabotage;
+use crate::shadow::mark::Mark;
 
 /// A session's limits and names.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ pub enum Kind {
         transport_id: String,
         /// Milliseconds since the Unix epoch.
         submit_time: u64,
+        /// Where the message stands in the log of the primary server that sends it.
+        mark: Option<Mark>,
     },
     /// A delivery to this node's mailboxes (XDELIVER).
     Deliver {

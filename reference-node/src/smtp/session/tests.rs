@@ -91,6 +91,7 @@ impl Driver {
             Kind::Copy {
                 transport_id,
                 submit_time,
+                ..
             } => format!("copy {transport_id} {submit_time}"),
             Kind::Deliver {
                 transport_id,
