@@ -7,7 +7,7 @@
 /// - one violation makes the run violated, whatever else went wrong: it is proven;
 /// - else a scenario that the harness could not finish makes it failed;
 /// - else a guarantee that is inconclusive, a scenario without any verdict, or a run in which nothing holds makes it
-///   inconclusive. `outside` and `not applicable` prove nothing, so a run of these alone is inconclusive too;
+///   inconclusive. `measured`, `outside` and `not applicable` prove nothing, so a run of these alone is inconclusive too;
 /// - only what is left is green.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Conclusion {

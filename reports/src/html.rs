@@ -399,6 +399,7 @@ fn mark(status: Status) -> &'static str {
     match status {
         Status::Holds => "✓",
         Status::Violated => "✗",
+        Status::Measured => "≈",
         Status::Inconclusive => "?",
         Status::Outside => "↗",
         Status::NotApplicable => "–",

@@ -12,7 +12,7 @@
 //! | holds | none | passed; what was proven stands in `system-out` |
 //! | violated | `failure` | the transport broke its promise |
 //! | inconclusive | `error` | the test could not say. Not `skipped`: CI servers show that as green. Not `failure`: the number of failures is the number of violations |
-//! | outside, not applicable | `skipped` | nothing was to be said |
+//! | measured, outside, not applicable | `skipped` | nothing was to be said |
 //! | a scenario that did not finish, or without a verdict | `error` of a case of its own | |
 //!
 //! So a file without `failure` and `error` means [`Conclusion::AllHold`](crate::Conclusion::AllHold): a run in which nothing was wrong and nothing
@@ -148,7 +148,7 @@ fn status(finding: &Finding<'_>) -> TestCaseStatus {
         Status::Holds => return TestCaseStatus::success(),
         Status::Violated => not_success(NonSuccessKind::Failure, finding.status.key(), &message),
         Status::Inconclusive => not_success(NonSuccessKind::Error, finding.status.key(), &message),
-        Status::Outside | Status::NotApplicable => {
+        Status::Measured | Status::Outside | Status::NotApplicable => {
             let mut status = TestCaseStatus::skipped();
             status
                 .set_type(finding.status.key())

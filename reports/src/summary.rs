@@ -40,8 +40,8 @@ impl Finding<'_> {
 pub struct GuaranteeReport<'a> {
     /// The guarantee's ID.
     pub guarantee: &'a str,
-    /// The answer over all scenarios: `violated` before `inconclusive` before `holds` before `outside` before
-    /// `not applicable`. A guarantee that holds in one scenario and is inconclusive in another is inconclusive.
+    /// The answer over all scenarios: `violated` before `inconclusive` before `holds` before `measured` before
+    /// `outside` before `not applicable`. A guarantee that holds in one scenario and is inconclusive in another is inconclusive.
     pub status: Status,
     /// How many times it was put to the test, over all scenarios.
     pub proofs: u64,
@@ -68,6 +68,8 @@ pub struct Summary {
     pub holds: u64,
     /// …that are violated.
     pub violated: u64,
+    /// …of which it was measured what an unsupported operation does.
+    pub measured: u64,
     /// …that are inconclusive.
     pub inconclusive: u64,
     /// …that the run left the conditions of.
@@ -95,6 +97,7 @@ impl Summary {
         match status {
             Status::Holds => self.holds,
             Status::Violated => self.violated,
+            Status::Measured => self.measured,
             Status::Inconclusive => self.inconclusive,
             Status::Outside => self.outside,
             Status::NotApplicable => self.not_applicable,
@@ -105,6 +108,7 @@ impl Summary {
         match status {
             Status::Holds => &mut self.holds,
             Status::Violated => &mut self.violated,
+            Status::Measured => &mut self.measured,
             Status::Inconclusive => &mut self.inconclusive,
             Status::Outside => &mut self.outside,
             Status::NotApplicable => &mut self.not_applicable,
@@ -163,7 +167,7 @@ impl ScenarioReport {
     /// would have broken the guarantee may lie in the part that never ran. A violation that was seen stays one.
     pub fn status_of(&self, verdict: &Verdict) -> Status {
         match verdict.status {
-            Status::Holds if self.failure.is_some() => Status::Inconclusive,
+            Status::Holds | Status::Measured if self.failure.is_some() => Status::Inconclusive,
             status => status,
         }
     }
@@ -306,9 +310,10 @@ pub(crate) fn weight(status: Status) -> u8 {
     match status {
         Status::NotApplicable => 0,
         Status::Outside => 1,
-        Status::Holds => 2,
-        Status::Inconclusive => 3,
-        Status::Violated => 4,
+        Status::Measured => 2,
+        Status::Holds => 3,
+        Status::Inconclusive => 4,
+        Status::Violated => 5,
     }
 }
 
@@ -379,7 +384,7 @@ mod tests {
         report
     }
 
-    use Status::{Holds, Inconclusive, NotApplicable, Outside, Violated};
+    use Status::{Holds, Inconclusive, Measured, NotApplicable, Outside, Violated};
 
     #[test]
     fn thin_evidence_is_not_green() {
@@ -421,6 +426,15 @@ mod tests {
         assert_eq!(run.summary().failed, 1);
         run.scenarios[0].verdicts[0].status = Violated;
         assert_eq!(run.conclusion(), Conclusion::Violated);
+    }
+
+    #[test]
+    fn what_was_measured_is_neither_proof_nor_failure() {
+        let run = report(&[&[("VZ-05", Measured)]]);
+        assert_eq!(run.conclusion(), Conclusion::Inconclusive);
+        let run = report(&[&[("SC-01", Holds), ("VZ-05", Measured)]]);
+        assert_eq!(run.conclusion(), Conclusion::AllHold);
+        assert_eq!(run.summary().measured, 1);
     }
 
     #[test]

@@ -286,6 +286,7 @@ fn color_of(status: Status) -> Ansi {
     match status {
         Status::Holds => AnsiColor::Green.on_default(),
         Status::Violated => AnsiColor::Red.on_default().bold(),
+        Status::Measured => AnsiColor::Magenta.on_default(),
         Status::Inconclusive => AnsiColor::Yellow.on_default().bold(),
         Status::Outside => AnsiColor::Cyan.on_default(),
         Status::NotApplicable => AnsiColor::BrightBlack.on_default(),

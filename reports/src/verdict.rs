@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The five answers. Only [`Status::Holds`] is proof; only [`Status::Violated`] is failure.
+/// The six answers. Only [`Status::Holds`] is proof; only [`Status::Violated`] is failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -10,6 +10,8 @@ pub enum Status {
     Holds,
     /// The guarantee was broken; the evidence tells how.
     Violated,
+    /// A documented unsupported operation was done, and this is what it did: neither proof nor failure.
+    Measured,
     /// Too little happened to say: no message acked, the fault never landed.
     Inconclusive,
     /// The run left the conditions under which the guarantee is given.
@@ -19,10 +21,11 @@ pub enum Status {
 }
 
 impl Status {
-    /// All five, in the order in which reports count them.
-    pub const ALL: [Self; 5] = [
+    /// All six, in the order in which reports count them.
+    pub const ALL: [Self; 6] = [
         Self::Holds,
         Self::Violated,
+        Self::Measured,
         Self::Inconclusive,
         Self::Outside,
         Self::NotApplicable,
@@ -33,6 +36,7 @@ impl Status {
         match self {
             Self::Holds => "holds",
             Self::Violated => "violated",
+            Self::Measured => "measured",
             Self::Inconclusive => "inconclusive",
             Self::Outside => "outside",
             Self::NotApplicable => "not applicable",

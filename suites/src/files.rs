@@ -17,6 +17,7 @@ pub const SUITES: [&str; 10] = [
     "safety-net",
     "duplicates",
     "transport",
+    "virtualization",
     "chaos",
     "incidents",
     "explore",

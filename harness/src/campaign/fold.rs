@@ -116,6 +116,7 @@ impl Folded {
 fn verdict(mut by_status: BTreeMap<Status, (u64, Verdict)>, seeds: u64) -> Option<Verdict> {
     let order = [
         Status::Holds,
+        Status::Measured,
         Status::Inconclusive,
         Status::Outside,
         Status::NotApplicable,

@@ -280,6 +280,31 @@ pub(super) fn copied_before_answer<'c, 'h>(
     })
 }
 
+/// A documented unsupported operation (VZ-04, VZ-05): what it does is measured, and no other guarantee covers it.
+pub fn is_hazard(what: &Fault) -> bool {
+    matches!(what, Fault::Revert { .. } | Fault::Save { .. })
+}
+
+/// The hazard that excuses the loss of a message, if there was one after its submission.
+pub fn hazard(case: &Case<'_>, entry: &Entry<'_>) -> Option<String> {
+    let begun = entry.submitted(case).map(|s| s.at).min()?;
+    let (what, at) = case
+        .faults
+        .iter()
+        .filter(|f| is_hazard(f.what))
+        .filter_map(|f| Some((f.what, f.landed?)))
+        .find(|(_, at)| *at > begun)?;
+    let row = match what {
+        Fault::Save { .. } => "VZ-04",
+        _ => "VZ-05",
+    };
+    Some(format!(
+        "{} at {}: a hazard that is measured as {row}",
+        fault(what),
+        clock(at.t_us)
+    ))
+}
+
 /// Why no copy of a submission could be made while it was being accepted, if so: a try failed, or every other node of
 /// the boundary was out of reach. It is what allows an ack without a copy (SC-09, TO-01), or demands a refusal (SC-10).
 pub fn copy_hindered(case: &Case<'_>, s: &Submitted<'_>) -> Option<String> {

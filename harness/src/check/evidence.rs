@@ -157,6 +157,16 @@ pub fn outside(id: &str, reason: impl Into<String>) -> Verdict {
     verdict(id, Status::Outside, reason.into(), Vec::new(), 0)
 }
 
+/// What was done is unsupported; this is what it did.
+pub fn measured(
+    id: &str,
+    proofs: usize,
+    summary: impl Into<String>,
+    evidence: Vec<Evidence>,
+) -> Verdict {
+    verdict(id, Status::Measured, summary.into(), evidence, proofs)
+}
+
 fn verdict(
     id: &str,
     status: Status,

@@ -26,6 +26,7 @@ mod shadow;
 mod testing;
 mod timeouts;
 mod transport;
+mod virtualization;
 mod wire;
 
 pub use case::{Case, FaultSpan, Moment, Started, Submitted};

@@ -21,6 +21,7 @@ const FAMILIES: &[Family] = &[
     super::safety_net::FAMILY,
     super::duplicates::CHECKERS,
     super::transport::CHECKERS,
+    super::virtualization::FAMILY,
 ];
 
 /// The checker of a guarantee, if there is one.

@@ -78,6 +78,12 @@ pub(crate) fn report() -> RunReport {
             9,
         ),
         verdict(
+            "VZ-05",
+            Status::Measured,
+            "3 of 40 acked messages lost, 2 late, 5 delivered twice outside and 0 inside; n1 reverted at 8 min 2.000 s, detection off",
+            40,
+        ),
+        verdict(
             "RO-03",
             Status::Outside,
             "two of message 4.1's own servers failed at once",

@@ -19,6 +19,8 @@ fn every_answer() {
                           sc-01-primary-destroyed-at-ack: two of message 4.1's own servers failed at…
     inconclusive   SN-05  Failover of a mailbox database to a copy that lags: messages of that…
                           sn-05-lagged-failover: the scenario did not finish; until then: 6 of 6…
+    measured       VZ-05
+                          sc-01-primary-destroyed-at-ack: 3 of 40 acked messages lost, 2 late, 5…
     not applicable TC-02  acked, then the host loses power (what was not synced is gone, renames too)…
                           tc-02-power-loss: substrate process cannot lose power: what was written stays
     VIOLATED       TC-10  Only <CRLF>.<CRLF> ends the data: no other sequence makes one message into two
@@ -44,7 +46,7 @@ fn every_answer() {
         n2 did not start within 30 s its last words: \x1b[31mred\x1b[0m ]]> <script>alert('1')</script>
         a|b `c` *d* "e" & \u{fffe}\u{202e} next @team\x00
 
-    8 guarantees: 2 hold, 2 violated, 2 inconclusive, 1 outside, 1 not applicable · 8 scenarios (1 failed) · 320 ms · 4 d 21 h simulated
+    9 guarantees: 2 hold, 2 violated, 1 measured, 2 inconclusive, 1 outside, 1 not applicable · 8 scenarios (1 failed) · 320 ms · 4 d 21 h simulated
     a guarantee is violated
     "#);
 }
@@ -89,6 +91,11 @@ fn verbose_and_narrow() {
                           sn-05-lagged-failover (sim, seed 7): the scenario
                           did not finish; until then: 6 of 6 messages were
                           resubmitted
+    measured       VZ-05
+                          sc-01-primary-destroyed-at-ack (sim, seed 7): 3 of
+                          40 acked messages lost, 2 late, 5 delivered twice
+                          outside and 0 inside; n1 reverted at 8 min 2.000
+                          s, detection off
     not applicable TC-02  acked, then the host loses power (what was not…
                           tc-02-power-loss (process, seed 7): substrate
                           process cannot lose power: what was written stays
@@ -121,7 +128,7 @@ fn verbose_and_narrow() {
         <script>alert('1')</script> a|b `c` *d* "e" & \u{fffe}\u{202e} next
         @team\x00
 
-    8 guarantees: 2 hold, 2 violated, 2 inconclusive, 1 outside, 1 not applicable · 8 scenarios (1 failed) · 320 ms · 4 d 21 h simulated
+    9 guarantees: 2 hold, 2 violated, 1 measured, 2 inconclusive, 1 outside, 1 not applicable · 8 scenarios (1 failed) · 320 ms · 4 d 21 h simulated
     a guarantee is violated
     "#);
 }

@@ -38,7 +38,7 @@ pub(in crate::check) struct Told<'h> {
 }
 
 /// What a primary server showed of its database.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::check) struct Identity<'h> {
     /// When.
     pub(in crate::check) at: Moment,
@@ -46,6 +46,10 @@ pub(in crate::check) struct Identity<'h> {
     pub(in crate::check) database: &'h str,
     /// Its log position.
     pub(in crate::check) log_position: u64,
+    /// The epoch that runs, when it says so.
+    pub(in crate::check) epoch: Option<&'h str>,
+    /// Where epochs ended that it was asked about; 0 for one that it does not know.
+    pub(in crate::check) ends: Vec<(&'h str, u64)>,
 }
 
 /// The connections from one host to another, in the order of their numbers.
@@ -125,7 +129,21 @@ fn identity((at, reply): (Moment, &Reply)) -> Option<Identity<'_>> {
         at,
         database,
         log_position: log_position.parse().ok()?,
+        epoch: words.next(),
+        ends: words.next().map_or_else(Vec::new, ends),
     })
+}
+
+/// `epoch:end,epoch:-,epoch:?`: only those that are over.
+fn ends(text: &str) -> Vec<(&str, u64)> {
+    let one = |item| {
+        let (epoch, end) = str::split_once(item, ':')?;
+        match end {
+            "?" => Some((epoch, 0)),
+            end => Some((epoch, end.parse().ok()?)),
+        }
+    };
+    text.split(',').filter_map(one).collect()
 }
 
 fn is_enhanced_code(word: &str) -> bool {

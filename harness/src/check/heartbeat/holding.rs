@@ -10,7 +10,7 @@ use super::{
     ownership::{Ownership, Trail},
 };
 use crate::{
-    check::{Case, Moment},
+    check::{Case, Connection, Moment},
     history::{Event, Fault, NodeView, Transaction},
 };
 
@@ -31,6 +31,8 @@ pub(in crate::check) struct Hold<'h> {
     pub(in crate::check) since: Moment,
     /// The primary server's database at that time, when it is known.
     pub(in crate::check) database: Option<&'h str>,
+    /// Where it stands in the primary server's log, when that is told: epoch and position.
+    pub(in crate::check) mark: Option<(&'h str, u64)>,
     /// The first discard notification for it that went by, and whether it said `delivered`.
     pub(in crate::check) notified: Option<(Moment, bool)>,
     /// When the shadow server was seen to own the message itself.
@@ -51,8 +53,20 @@ pub(in crate::check) struct Hold<'h> {
 pub(in crate::check) struct Renewal {
     /// When it said so.
     pub(in crate::check) at: Moment,
-    /// Another database; otherwise the same one in an earlier state (HB-13).
-    pub(in crate::check) another: bool,
+    /// What it is.
+    pub(in crate::check) kind: RenewalKind,
+}
+
+/// What a primary server's answer tells of its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::check) enum RenewalKind {
+    /// It is another one.
+    AnotherDatabase,
+    /// It is the same one in an earlier state than it was before (HB-13).
+    WentBack,
+    /// It came to its end, in the epoch in which it sent this copy, before the message was durable: nobody was answered
+    /// for it, or the database went back.
+    Missing,
 }
 
 impl Hold<'_> {
@@ -134,6 +148,7 @@ pub(in crate::check) fn holds<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
             attempt: exchange.attempt,
             since,
             database: database_of(case, primary, transport_id, since),
+            mark: mark_of(connection, transport_id),
             notified: None,
             promoted: None,
             lost: lost(case, server, since),
@@ -217,30 +232,56 @@ fn notified(case: &Case<'_>, hold: &Hold<'_>) -> Option<(Moment, bool)> {
 }
 
 fn renewed(case: &Case<'_>, hold: &Hold<'_>) -> Option<Renewal> {
+    // What was shown before this place: position by epoch, and the furthest of all.
+    let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
     let mut furthest = None;
     for identity in identities(case, hold.server, hold.primary) {
         let same = hold
             .database
             .is_none_or(|database| database == identity.database);
+        let found = |kind| {
+            Some(Renewal {
+                at: identity.at,
+                kind,
+            })
+        };
         if identity.at > hold.since {
             if !same {
-                return Some(Renewal {
-                    at: identity.at,
-                    another: true,
-                });
+                return found(RenewalKind::AnotherDatabase);
             }
-            if furthest.is_some_and(|position| identity.log_position < position) {
-                return Some(Renewal {
-                    at: identity.at,
-                    another: false,
-                });
+            let short = identity
+                .ends
+                .iter()
+                .any(|(epoch, end)| shown.get(epoch).is_some_and(|known| *known > *end));
+            if short || furthest.is_some_and(|position| identity.log_position < position) {
+                return found(RenewalKind::WentBack);
+            }
+            let missing = |(epoch, position): (&str, u64)| {
+                let end = identity.ends.iter().find(|(of, _)| *of == epoch);
+                end.is_some_and(|(_, end)| position > *end)
+            };
+            if hold.mark.is_some_and(missing) {
+                return found(RenewalKind::Missing);
             }
         }
         if same {
             furthest = furthest.max(Some(identity.log_position));
+            if let Some(epoch) = identity.epoch {
+                let known = shown.entry(epoch).or_default();
+                *known = identity.log_position.max(*known);
+            }
         }
     }
     None
+}
+
+/// Where the message stands in the primary server's log, as its XSHADOW says: epoch and position.
+fn mark_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<(&'h str, u64)> {
+    let (_, line) = connection
+        .commands("XSHADOW")
+        .find(|(_, line)| line.split_whitespace().nth(1) == Some(transport_id))?;
+    let mut parts = line.split_whitespace().nth(3)?.split('/').skip(1);
+    Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
 fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {

@@ -12,6 +12,7 @@ mod notifications;
 pub(super) mod ownership;
 pub(super) mod parts;
 pub(super) mod processing;
+mod redundancy;
 mod retention;
 mod sessions;
 mod side_effects;
@@ -34,4 +35,6 @@ pub(super) const FAMILY: Family = &[
     ("HB-09", takeover::not_promoted_before),
     ("HB-10", takeover::promoted_for_another_database),
     ("HB-11", expiry::expired_with_a_dsn),
+    ("HB-12", redundancy::made_again_after_promotion),
+    ("HB-13", takeover::promoted_for_an_earlier_state),
 ];

@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use super::{
     asking::{answers, link},
-    holding::{Hold, holds, us, views},
+    holding::{Hold, RenewalKind, holds, us, views},
     processing::{ATTEMPT, due_us, host_of},
 };
 use crate::{
@@ -228,12 +228,45 @@ fn tempted(case: &Case<'_>, hold: &Hold<'_>, span: Duration) -> bool {
 
 /// HB-10. From the answer with another database ID to the promotion passes less than the time to the next heartbeat.
 pub(super) fn promoted_for_another_database(case: &Case<'_>) -> Verdict {
+    conclude(
+        case,
+        "HB-10",
+        at_that_heartbeat(case, RenewalKind::AnotherDatabase),
+        "shadow messages were promoted at the heartbeat that showed another database ID",
+        "no primary server answered with another database ID while a shadow message was held for it",
+    )
+}
+
+/// HB-13 (BEYOND). From the answer that shows that the primary server's database went backward to the promotion passes
+/// less than the time to the next heartbeat, where detection is on.
+pub(super) fn promoted_for_an_earlier_state(case: &Case<'_>) -> Verdict {
+    conclude(
+        case,
+        "HB-13",
+        at_that_heartbeat(case, RenewalKind::WentBack),
+        "shadow messages were promoted at the heartbeat that showed an earlier state of the database",
+        "no primary server showed an earlier state of its database while a shadow message was held for it, and detection \
+         was on",
+    )
+}
+
+/// From the answer that shows that the primary server is not the one that it was to the promotion passes less than the
+/// time to the next heartbeat.
+fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
     let ledger = Ledger::new(case);
     let mut tally = Tally::default();
     for hold in &holds(case) {
-        let Some(renewal) = hold.renewed.filter(|r| r.another) else {
+        let Some(renewal) = hold.renewed.filter(|r| r.kind == kind) else {
             continue;
         };
+        let what = match kind {
+            RenewalKind::AnotherDatabase => "with another database ID",
+            RenewalKind::WentBack | RenewalKind::Missing => "with an earlier state of its database",
+        };
+        let detects = case.config.switch(hold.server, "StateRegressionDetection");
+        if kind == RenewalKind::WentBack && !detects {
+            continue;
+        }
         let heartbeat = case.config.span(hold.server, "ShadowHeartbeatFrequency");
         let due = renewal
             .at
@@ -254,7 +287,7 @@ pub(super) fn promoted_for_another_database(case: &Case<'_>) -> Verdict {
             continue;
         }
         let story = format!(
-            "{server} held {} for {}, which answered {server} with another database ID at {}",
+            "{server} held {} for {}, which answered {server} {what} at {}",
             hold.name(),
             hold.primary,
             clock(renewal.at.t_us),
@@ -301,11 +334,5 @@ pub(super) fn promoted_for_another_database(case: &Case<'_>) -> Verdict {
             (Some(_), None) => {}
         }
     }
-    conclude(
-        case,
-        "HB-10",
-        tally,
-        "shadow messages were promoted at the heartbeat that showed another database ID",
-        "no primary server answered with another database ID while a shadow message was held for it",
-    )
+    tally
 }

@@ -67,6 +67,36 @@ impl Ledger<'_> {
         recipient: &str,
         owed: Moment,
     ) -> Fate {
+        match self.fate_whatever(case, entry, recipient, owed) {
+            fate @ (Fate::Lost | Fate::Overdue(_)) => match conditions::hazard(case, entry) {
+                Some(reason) => Fate::Outside(reason),
+                None => fate,
+            },
+            fate => fate,
+        }
+    }
+
+    /// As [`Self::fate`], where a hazard (VZ-04, VZ-05) excuses nothing.
+    pub fn fate_in_spite_of_hazards(
+        &self,
+        case: &Case<'_>,
+        entry: &Entry<'_>,
+        recipient: &str,
+    ) -> Fate {
+        let account = entry.accounts.get(recipient);
+        match account.and_then(|account| account.owed) {
+            Some(owed) => self.fate_whatever(case, entry, recipient, owed),
+            None => Fate::NotOwed,
+        }
+    }
+
+    fn fate_whatever(
+        &self,
+        case: &Case<'_>,
+        entry: &Entry<'_>,
+        recipient: &str,
+        owed: Moment,
+    ) -> Fate {
         let Some(account) = entry.accounts.get(recipient) else {
             return Fate::NotOwed;
         };

@@ -23,17 +23,22 @@ pub(super) fn nothing_lost(case: &Case<'_>) -> Verdict {
         .filter(|f| f.landed.is_some())
         .count();
     let mut unknown = None;
+    // A loss that a hazard explains is no proof of anything, and not passed over in silence.
+    let mut hazard = None;
     for entry in ledger.entries.values() {
         for to in entry.accounts.keys() {
             match ledger.fate(case, entry, to) {
                 Fate::Delivered(_) | Fate::Bounced => tally.kept(),
+                Fate::Outside(reason) if conditions::hazard(case, entry).is_some() => {
+                    hazard.get_or_insert(reason);
+                }
                 Fate::Unknown(reason) | Fate::Outside(reason) => unknown = Some(reason),
                 Fate::NotOwed | Fate::Lost | Fate::Overdue(_) => {}
             }
         }
     }
     if tally.against.is_empty() {
-        if let Some(reason) = conditions::outside(case, &ledger) {
+        if let Some(reason) = hazard.or_else(|| conditions::outside(case, &ledger)) {
             return outside("RO-06", reason);
         }
         if struck == 0 {

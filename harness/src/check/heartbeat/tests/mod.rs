@@ -3,6 +3,7 @@
 
 mod expiry;
 mod notifications;
+mod regression;
 mod retention;
 mod sessions;
 mod side_effects;

@@ -8,7 +8,7 @@ use crate::{check::testing::Story, history::Event, scenario::SinkBehaviour};
 
 impl Story {
     /// n2's tracking log says that it took message `n` over.
-    fn resubmits(&mut self, n: u32) -> &mut Self {
+    pub(super) fn resubmits(&mut self, n: u32) -> &mut Self {
         let entry =
             json!({ "event": "RESUBMIT", "source": "SHADOWREDUNDANCY", "transport-id": id(n) });
         self.push(Event::Tracking {

@@ -1,0 +1,108 @@
+//! HB-12: a promoted message that is still in transit has a shadow again.
+
+use gauntlet_reports::Verdict;
+
+use super::{
+    holding::{Hold, holds, us},
+    processing::ATTEMPT,
+};
+use crate::{
+    check::{
+        Case, Ledger,
+        conditions::conclude,
+        evidence::{Tally, clock, piece},
+    },
+    history::Transaction,
+};
+
+/// HB-12 (BEYOND). A shadow server that promoted a message, and has not delivered it a heartbeat and two attempts later:
+/// by then another node of its boundary has confirmed a copy. Where a node of the boundary, or the way to it, was struck
+/// meanwhile, a copy may come later, and nothing is said; so it is where the promotion's own time is not known.
+pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
+    let ledger = Ledger::new(case);
+    let mut tally = Tally::default();
+    for hold in &holds(case) {
+        let Some(promoted) = hold.promoted.as_ref().filter(|p| p.exact) else {
+            continue;
+        };
+        let server = hold.server;
+        let heartbeat = case.config.span(server, "ShadowHeartbeatFrequency");
+        let allowed = heartbeat + case.config.scaled(ATTEMPT) * 2;
+        let due = promoted
+            .at
+            .t_us
+            .saturating_add(us(allowed + case.config.tolerance(allowed)));
+        if due > case.last_us || !can_copy(case, server, promoted.at.t_us, due) {
+            continue;
+        }
+        let copied = case.exchanges().into_iter().find(|(c, e)| {
+            e.kind == Transaction::Copy
+                && e.transport_id == Some(hold.transport_id)
+                && c.from == server
+                && e.sent > promoted.at
+                && e.acked().is_some_and(|at| at.t_us <= due)
+        });
+        if copied.is_some() {
+            tally.kept();
+        } else if in_transit(&ledger, hold, due) {
+            let text = format!(
+                "{server} promoted {} at {} and had not delivered it by {}; no other node had confirmed a copy by then",
+                hold.name(),
+                clock(promoted.at.t_us),
+                clock(due),
+            );
+            tally.broken(piece(text, [hold.since.seq, promoted.at.seq]));
+        }
+    }
+    conclude(
+        case,
+        "HB-12",
+        tally,
+        "promoted messages had a shadow again",
+        "no promoted message was in transit for long while a copy of it could be made",
+    )
+}
+
+/// A node of the boundary may hold copies, and nothing was wrong with it or the way to it, from `from` to `to`.
+fn can_copy(case: &Case<'_>, server: &str, from: u64, to: u64) -> bool {
+    let peers = case.boundary(server);
+    let tries = [
+        "MaxRetriesForRemoteSiteShadow",
+        "MaxRetriesForLocalSiteShadow",
+    ];
+    let any = case
+        .config
+        .setting(server, "ShadowMessagePreferenceSetting")
+        .is_none()
+        && tries
+            .iter()
+            .all(|name| case.config.number(server, name) >= peers.len() as u64);
+    // With as many tries as a site has, one of them comes to a node that is well.
+    let well = |peer: &str| {
+        case.config.switch(peer, "ShadowRedundancyEnabled")
+            && !case.faults_on(server, peer).any(|f| f.overlaps(from, to))
+            && !case.faults_on(peer, server).any(|f| f.overlaps(from, to))
+    };
+    any && case.config.switch(server, "ShadowRedundancyEnabled")
+        && case.well_between(server, from, to)
+        && peers.iter().any(|peer| well(peer))
+        && peers.len() <= 2
+}
+
+/// Some recipient to whom the message is owed had not got it by `due` (microseconds), and nobody had said why.
+fn in_transit(ledger: &Ledger<'_>, hold: &Hold<'_>, due: u64) -> bool {
+    let Some(entry) = hold.message.and_then(|m| ledger.entries.get(&m)) else {
+        return false;
+    };
+    let told = |dsns: &[(u64, i64, &str)]| !dsns.is_empty();
+    entry.mailbox_dsns.is_empty()
+        && entry.accounts.values().any(|account| {
+            account.owed.is_some()
+                && !told(&account.dsns)
+                && account
+                    .arrivals
+                    .iter()
+                    .chain(&account.vanished)
+                    .all(|a| u64::try_from(a.t_us).is_ok_and(|t| t > due))
+        })
+}
