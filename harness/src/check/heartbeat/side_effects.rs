@@ -106,7 +106,9 @@ fn notification(
         if failed.part != Part::At(at) || refused(case, sender, at) {
             continue;
         }
-        let dsn = came_us(case, ledger, hold, failed.to, sender, at);
+        // A copy of the DSN keeps it from being lost (HB-12); a node may wait for the sender's own all the same.
+        let dsn = came_us(case, ledger, hold, failed.to, sender, at, true);
+        let arrived = came_us(case, ledger, hold, failed.to, sender, at, false);
         let expiry = case.config.span(hold.primary, "MessageExpirationTimeout");
         let given_up = at
             .saturating_add(us(expiry))
@@ -129,8 +131,8 @@ fn notification(
             continue;
         }
         let recipients: Vec<&Recipient<'_>> = all.iter().collect();
-        if let (Some(done), Some(dsn)) = (all_done(&recipients), dsn)
-            && not_told_between(case, hold, done, dsn).is_some()
+        if let (Some(done), Some(arrived)) = (all_done(&recipients), arrived)
+            && not_told_between(case, hold, done, arrived).is_some()
         {
             tally.kept();
         }
@@ -159,7 +161,7 @@ fn refused(case: &Case<'_>, sender: &str, after_us: u64) -> bool {
         .any(|(to, at, _)| to == sender && at.t_us >= after_us)
 }
 
-/// When (microseconds) the DSN about a recipient was where nothing can lose it: with the sender, or copied.
+/// When (microseconds) the DSN about a recipient was where nothing can lose it: with the sender, or, with `copies`, copied.
 fn came_us(
     case: &Case<'_>,
     ledger: &Ledger<'_>,
@@ -167,6 +169,7 @@ fn came_us(
     failed: &str,
     sender: &str,
     after_us: u64,
+    copies: bool,
 ) -> Option<u64> {
     let entry = hold.message.and_then(|n| ledger.entries.get(&n))?;
     let at_sink = case.records.iter().filter_map(|r| match &r.event {
@@ -185,7 +188,7 @@ fn came_us(
         .into_iter()
         .filter(|(c, e)| {
             let dsn = e.kind == Transaction::Copy && e.recipients == [sender];
-            dsn && c.from == hold.primary && e.transport_id != Some(hold.transport_id)
+            copies && dsn && c.from == hold.primary && e.transport_id != Some(hold.transport_id)
         })
         .filter_map(|(_, e)| e.acked())
         .map(|at| at.t_us)
