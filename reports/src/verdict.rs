@@ -163,6 +163,9 @@ pub struct SeedTotals {
     pub holds: u64,
     /// …that are violated.
     pub violated: u64,
+    /// …that measure what an unsupported operation does.
+    #[serde(default)]
+    pub measured: u64,
     /// …that are inconclusive.
     pub inconclusive: u64,
     /// …that are outside.
@@ -179,6 +182,7 @@ impl SeedTotals {
             *match report.status_of(verdict) {
                 Status::Holds => &mut self.holds,
                 Status::Violated => &mut self.violated,
+                Status::Measured => &mut self.measured,
                 Status::Inconclusive => &mut self.inconclusive,
                 Status::Outside => &mut self.outside,
                 Status::NotApplicable => &mut self.not_applicable,
@@ -191,6 +195,7 @@ impl SeedTotals {
         match status {
             Status::Holds => self.holds,
             Status::Violated => self.violated,
+            Status::Measured => self.measured,
             Status::Inconclusive => self.inconclusive,
             Status::Outside => self.outside,
             Status::NotApplicable => self.not_applicable,

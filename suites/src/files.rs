@@ -9,7 +9,7 @@ use include_dir::{Dir, include_dir};
 pub(crate) static ROOT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR");
 
 /// The suites, in the order in which they are run and listed. A suite is a directory of scenario files.
-pub const SUITES: [&str; 10] = [
+pub const SUITES: [&str; 11] = [
     "shadow-redundancy",
     "timeouts",
     "heartbeat",
