@@ -168,9 +168,10 @@ fn late(
         (Some(at), _) | (None, Some(at)) => at,
         (None, None) => return false,
     };
-    let ready = account.owed.map_or(up.t_us, |owed| owed.t_us.max(up.t_us)) + heartbeat;
+    let since = account.owed.map_or(up.t_us, |owed| owed.t_us.max(up.t_us));
     let first = account.arrivals.iter().chain(&account.vanished);
     let first = first.filter_map(|a| u64::try_from(a.t_us).ok()).min();
-    let due = due_us(case, node, host_of(case, to), ready).unwrap_or(u64::MAX);
+    let due = due_us(case, node, host_of(case, to), since, since + heartbeat);
+    let due = due.unwrap_or(u64::MAX);
     first.is_some_and(|first| first > due)
 }
