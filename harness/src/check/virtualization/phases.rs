@@ -50,8 +50,7 @@ pub(super) fn restored(case: &Case<'_>, node: &str, landed: Moment, revert: bool
     });
     taken
         .map(Moment::of)
-        .filter(|at| *at < landed)
-        .last()
+        .rfind(|at| *at < landed)
         .unwrap_or(landed)
 }
 
