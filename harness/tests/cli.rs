@@ -194,7 +194,7 @@ fn lists_are_tables_and_json() {
     for said in [
         "SC-01  MUST    No ack before",
         "broken by: ack-before-copy",
-        "tested by: hb-08-primary-stays-away",
+        "hb-08-primary-stays-away",
     ] {
         assert!(guarantees.contains(said), "{said}");
     }

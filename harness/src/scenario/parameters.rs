@@ -199,10 +199,14 @@ mod tests {
             Ok(transport.reject_message_on_shadow_failure)
         );
         assert_eq!(
+            default("StateRegressionDetection").parse(),
+            Ok(transport.state_regression_detection)
+        );
+        assert_eq!(
             default("ShadowMessagePreferenceSetting"),
             format!("{:?}", transport.shadow_message_preference_setting)
         );
-        assert_eq!(durations.len() + numbers.len() + 3, PARAMETERS.len());
+        assert_eq!(durations.len() + numbers.len() + 4, PARAMETERS.len());
     }
 
     #[test]
