@@ -180,9 +180,29 @@ pub fn loss_excused(case: &Case<'_>, entry: &Entry<'_>, recipient: &str) -> Opti
     }
     let mut reasons = Vec::new();
     for s in promises {
-        reasons.push(left(case, entry.message, s)?);
+        let shut = || shut_boundary(case, s.node(), recipient);
+        reasons.push(left(case, entry.message, s).or_else(shut)?);
     }
     reasons.into_iter().next()
+}
+
+/// The mailbox server, in another boundary than `node`, takes no mail at all: RejectMessageOnShadowFailure is on, and no
+/// server may hold its copies. It refuses what is handed over to it (SC-13) as any other mail (SC-10, SC-17).
+pub fn takes_no_mail(case: &Case<'_>, node: &str, server: &str) -> bool {
+    let is_on = |switch: &str| case.config.switch(server, switch);
+    server == case.plan.scenario.cluster.mailboxes
+        && node != server
+        && !case.boundary(node).contains(server)
+        && is_on("ShadowRedundancyEnabled")
+        && is_on("RejectMessageOnShadowFailure")
+        && case.shadow_servers(server).is_empty()
+}
+
+fn shut_boundary(case: &Case<'_>, node: &str, recipient: &str) -> Option<String> {
+    let server = &case.plan.scenario.cluster.mailboxes;
+    (case.is_mailbox(recipient) && takes_no_mail(case, node, server)).then(|| {
+        format!("{server} refuses all mail from other boundaries: no server may hold its copies")
+    })
 }
 
 /// How a submission left the guarantee, if it did.

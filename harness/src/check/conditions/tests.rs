@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     check::testing::Story,
-    scenario::{Span, Trigger},
+    scenario::{Setting, Span, Trigger},
 };
 
 fn with<T>(story: &Story, look: impl FnOnce(&Case<'_>, &Ledger<'_>) -> T) -> T {
@@ -197,4 +197,33 @@ fn durations_are_scaled_and_a_nodes_own_win() {
         })
     });
     assert_eq!(spans, [1000, 2000]);
+}
+
+#[test]
+fn a_boundary_that_takes_no_mail_owes_no_delivery() {
+    let excuse = |reject: bool, site: &[&str]| {
+        let mut story = Story::new();
+        let names = |nodes: &[&str]| nodes.iter().map(|n| String::from(*n)).collect();
+        let cluster = &mut story.scenario.cluster;
+        cluster.nodes = names(&["n1", "n2", "n3", "n4"]);
+        cluster.mailboxes = "n3".into();
+        cluster.sites = [
+            ("s1".into(), names(&["n1", "n2"])),
+            ("s2".into(), names(site)),
+        ]
+        .into();
+        story.set("RejectMessageOnShadowFailure", Setting::Switch(reject));
+        story.submit(1, "n1").end_of_data(1).copy(1, "n1>n2").ack(1);
+        with(&story, |case, ledger| {
+            let entry = &ledger.entries[&1];
+            let mailbox = entry.accounts.keys().find(|to| case.is_mailbox(to));
+            loss_excused(case, entry, mailbox.expect("a mailbox"))
+        })
+    };
+    insta::assert_snapshot!(
+        excuse(true, &["n3"]).unwrap_or_default(),
+        @"n3 refuses all mail from other boundaries: no server may hold its copies"
+    );
+    assert_eq!(excuse(true, &["n3", "n4"]), None, "n4 can hold the copies");
+    assert_eq!(excuse(false, &["n3"]), None, "it takes mail without copies");
 }

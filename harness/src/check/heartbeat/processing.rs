@@ -10,7 +10,7 @@ use super::{
     holding::{Hold, us},
 };
 use crate::{
-    check::{Case, Ledger, Submitted, address},
+    check::{Case, Ledger, Submitted, address, conditions},
     history::{Fault, Transaction},
     scenario::{LEGACY_DOMAIN, SinkBehaviour, Step},
 };
@@ -165,7 +165,7 @@ fn refused(case: &Case<'_>, hold: &Hold<'_>, host: &str, recipient: &str) -> boo
 /// Since when (microseconds) nothing has kept `from` from delivering to `host`, up to the end of the run: the sink
 /// accepts, the host is up, no fault is on the way. `None`: something does to the end.
 pub(in crate::check) fn open_since(case: &Case<'_>, from: &str, host: &str) -> Option<u64> {
-    if host.is_empty() {
+    if host.is_empty() || conditions::takes_no_mail(case, from, host) {
         return None;
     }
     let mut since = 0;
