@@ -198,7 +198,8 @@ pub fn takes_no_mail(case: &Case<'_>, node: &str, server: &str) -> bool {
         && case.shadow_servers(server).is_empty()
 }
 
-fn shut_boundary(case: &Case<'_>, node: &str, recipient: &str) -> Option<String> {
+/// The same, where the recipient's mailbox is there; in words.
+pub fn shut_boundary(case: &Case<'_>, node: &str, recipient: &str) -> Option<String> {
     let server = &case.plan.scenario.cluster.mailboxes;
     (case.is_mailbox(recipient) && takes_no_mail(case, node, server)).then(|| {
         format!("{server} refuses all mail from other boundaries: no server may hold its copies")
@@ -365,27 +366,27 @@ pub(super) fn hindered_between(
         .then(|| "no other node of the boundary could be reached".into())
 }
 
-/// A try may have come to its ShadowCopyTimeout before the answer, unseen (TO-01): on real sockets a reply that is under
-/// way when the node gives the session up goes by first, and on a busy machine long before the session's end. The tap
-/// sees the end of data before the node and the answer after it, so no try took longer than what lies between.
-fn was_given_up_unseen(
+/// Since when a try for a copy may have come to its ShadowCopyTimeout before the answer (TO-01), which the wire need not
+/// show: on real sockets a reply that is under way when the node gives the session up goes by first, and on a busy
+/// machine long before the session's end; what is held back on a link goes by when the link is healed. The tap sees the end
+/// of data before the node and the answer after it, so no try took longer than what lies between.
+fn may_have_timed_out(
     case: &Case<'_>,
     node: &str,
     message: u32,
     from: Moment,
     ended: Option<Moment>,
-) -> bool {
+) -> Option<Moment> {
     let longest = case.config.span(node, "ShadowCopyTimeout").as_micros();
-    let Some(ended) = ended else {
-        return false;
-    };
+    let ended = ended?;
     let mut came = case
         .connections()
         .filter(|c| c.to == node)
         .flat_map(|c| &c.exchanges)
         .filter(|e| e.message == Some(message) && e.kind == Transaction::Mail)
         .filter(|e| e.sent >= from && e.sent < ended);
-    case.substrate != "sim" && came.any(|e| u128::from(ended.t_us - e.sent.t_us) >= longest)
+    came.find(|e| u128::from(ended.t_us - e.sent.t_us) >= longest)
+        .map(|e| e.sent)
 }
 
 fn failed_try<'c>(
@@ -395,7 +396,14 @@ fn failed_try<'c>(
     from: Moment,
     ended: Option<Moment>,
 ) -> Option<(&'c str, Moment)> {
-    let given_up = was_given_up_unseen(case, node, message, from, ended);
+    let timed_out = may_have_timed_out(case, node, message, from, ended);
+    let end_us = ended.map_or(u64::MAX, |m| m.t_us);
+    let unseen = |peer: &str| {
+        timed_out.is_some_and(|since| {
+            let mut held_back = case.faults_on(node, peer);
+            case.substrate != "sim" || held_back.any(|f| f.overlaps(since.t_us, end_us))
+        })
+    };
     let ended = ended.map_or(u64::MAX, |m| m.seq);
     let meanwhile = |at: Moment| at > from && at.seq < ended;
     let peers = case.shadow_servers(node);
@@ -410,7 +418,7 @@ fn failed_try<'c>(
                 .exchanges
                 .iter()
                 .any(|e| e.message == Some(message) && e.sent > from && e.acked().is_some());
-            !late || given_up || c.closed_seq() < ended
+            !late || unseen(c.to) || c.closed_seq() < ended
         })
         .find_map(|c| {
             // Copies of other messages that went well say nothing about this one.

@@ -65,6 +65,20 @@ fn a_try_that_may_have_timed_out_unseen_hinders_on_real_sockets_only() {
 }
 
 #[test]
+fn a_copy_that_a_partition_held_back_past_its_timeout_was_given_up() {
+    let answered_after = |waited: &str| {
+        let mut story = Story::new();
+        story.submit(1, "n1").end_of_data(1).copy_sent(1, "n1>n2");
+        story.part("n1", "n2").after(waited).ack(1);
+        story.heal().copy_answered(1, "n1>n2", 250);
+        hindered(&story)
+    };
+    // ShadowCopyTimeout is 1 min.
+    assert!(answered_after("61s").is_some());
+    assert_eq!(answered_after("20s"), None);
+}
+
+#[test]
 fn heartbeats_are_no_tries_for_a_copy() {
     let mut story = Story::new();
     story

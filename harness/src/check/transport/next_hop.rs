@@ -5,7 +5,7 @@ use gauntlet_reports::Verdict;
 use crate::{
     check::{
         Case, Entry, Ledger, Moment,
-        conditions::{conclude, loss_excused},
+        conditions::{conclude, loss_excused, shut_boundary},
         evidence::{Tally, clock, piece},
         ledger::loss,
     },
@@ -102,6 +102,7 @@ pub(super) fn tc_06(case: &Case<'_>) -> Verdict {
             if s.what.from.is_empty()
                 || told
                 || refused_for_good(case, &s.what.from, s.at).is_some()
+                || shut_boundary(case, s.node(), &s.what.from).is_some()
             {
                 continue;
             }
