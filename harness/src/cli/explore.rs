@@ -273,21 +273,6 @@ fn summary(args: &ExploreArgs, found: &Found) -> String {
             "{unkept} more failing schedules left no run directory: the result file names them\n"
         ));
     }
-    if found.hazards > 0 {
-        let damage = found
-            .damage
-            .iter()
-            .map(|(id, count)| format!("{id} in {count}"));
-        let damage: Vec<String> = damage.collect();
-        let damage = match damage.as_slice() {
-            [] => "nothing violated".to_owned(),
-            some => format!("violated: {}", some.join(", ")),
-        };
-        text.push_str(&format!(
-            "HAZARD: {} schedules with a reverted disk (VZ-05) did damage; {damage}\n",
-            found.hazards
-        ));
-    }
     if !args.quiet {
         let rows: Vec<Vec<String>> = found
             .verdicts

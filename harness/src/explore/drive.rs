@@ -104,10 +104,6 @@ pub struct Found {
     pub failures: u64,
     /// How many of them did not come to rest after healing.
     pub unrest: u64,
-    /// How many schedules with an unsupported operation (HAZARD) did damage: it is measured, and no failure.
-    pub hazards: u64,
-    /// …and which guarantees were violated by how many of them.
-    pub damage: BTreeMap<String, u64>,
     /// Real time of the schedules.
     pub elapsed: Duration,
     /// What came to its end is no more than a part: it was interrupted.
@@ -441,16 +437,9 @@ impl Part {
 impl Found {
     fn count(&mut self, line: &Line) {
         self.failures += u64::from(line.is_failing());
-        self.unrest += u64::from(line.unrest.is_some() && !line.hazard);
-        if line.hazard && (line.unrest.is_some() || !line.of(Status::Violated).is_empty()) {
-            self.hazards += 1;
-        }
+        self.unrest += u64::from(line.unrest.is_some());
         for status in STATUSES {
             for id in line.of(status) {
-                if line.hazard && status == Status::Violated {
-                    *self.damage.entry(id.clone()).or_default() += 1;
-                    continue;
-                }
                 let by_status = self.verdicts.entry(id.clone()).or_default();
                 *by_status.entry(status).or_default() += 1;
             }
@@ -458,11 +447,12 @@ impl Found {
     }
 }
 
-const STATUSES: [Status; 5] = [
+const STATUSES: [Status; 6] = [
     Status::Holds,
     Status::Violated,
     Status::Inconclusive,
     Status::Outside,
+    Status::Measured,
     Status::NotApplicable,
 ];
 
@@ -479,7 +469,6 @@ fn line(schedule: &Schedule, report: &ScenarioReport, unrest: Option<String>) ->
         verdicts,
         failure: report.failure.clone(),
         unrest,
-        hazard: schedule.faults.iter().any(|f| f.kind.is_hazard()),
         directory: None,
     }
 }

@@ -59,11 +59,6 @@ impl Kind {
         }
     }
 
-    /// A documented *unsupported* operation (VZ-05).
-    pub const fn is_hazard(self) -> bool {
-        matches!(self, Self::Revert)
-    }
-
     /// The node's memory ends with it.
     pub const fn ends_memory(self) -> bool {
         matches!(

@@ -69,9 +69,6 @@ pub struct Line {
     /// What was left to do when the cluster should have been at rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrest: Option<String>,
-    /// One of its faults is an unsupported operation, whose damage is measured and no failure.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub hazard: bool,
     /// Its run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
@@ -85,8 +82,7 @@ impl Line {
 
     /// It is one that somebody will want to see.
     pub fn is_failing(&self) -> bool {
-        let broken = self.unrest.is_some() || !self.of(Status::Violated).is_empty();
-        self.failure.is_some() || (broken && !self.hazard)
+        self.failure.is_some() || self.unrest.is_some() || !self.of(Status::Violated).is_empty()
     }
 }
 
@@ -257,7 +253,6 @@ mod tests {
             verdicts: BTreeMap::from([("violated".into(), vec!["RO-06".into()])]),
             failure: None,
             unrest: None,
-            hazard: false,
             directory: None,
         }
     }
