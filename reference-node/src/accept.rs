@@ -273,9 +273,13 @@ pub(crate) async fn copy(
     for (i, server) in servers.iter().enumerate() {
         if envelope.is_copied_afterwards() {
             // Nobody waits for an ack that would come after it: it must be durable before the copy is sent (HB-12).
-            if let Some(receipt) = expect_shadow(node, row, &server.name)
-                && receipt.durable().await.is_err()
-            {
+            let is_expected = match expect_shadow(node, row, &server.name) {
+                Expected::Already => true,
+                Expected::Now(receipt) => receipt.durable().await.is_ok(),
+                // Nobody would ever discard the copy.
+                Expected::Done => false,
+            };
+            if !is_expected {
                 break;
             }
         } else if i > 0 {
@@ -315,15 +319,28 @@ impl Attempt {
     }
 }
 
+/// Whether the queue row names a server.
+enum Expected {
+    /// It does.
+    Already,
+    /// It will, when this is durable.
+    Now(Receipt<()>),
+    /// The message has left the queue.
+    Done,
+}
+
 /// Before a copy is sent to a further server, the queue row says so: after a crash that server is notified too.
-fn expect_shadow(node: &Node, row: u64, server: &str) -> Option<Receipt<()>> {
+fn expect_shadow(node: &Node, row: u64, server: &str) -> Expected {
     let mut state = node.state();
-    let queued = state.queue.get_mut(&row)?;
+    let Some(queued) = state.queue.get_mut(&row) else {
+        return Expected::Done;
+    };
     if queued.envelope.shadows.iter().any(|s| s == server) {
-        return None;
+        return Expected::Already;
     }
     queued.envelope.shadows.push(server.to_owned());
-    Some(node.submit(vec![TransportWrite::PutQueue(row, queued.envelope.clone())]))
+    let write = TransportWrite::PutQueue(row, queued.envelope.clone());
+    Expected::Now(node.submit(vec![write]))
 }
 
 async fn attempt(
