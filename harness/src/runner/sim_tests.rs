@@ -9,12 +9,15 @@ use crate::{
 fn run(scenario: &str) -> Vec<Record> {
     let head = "title = \"a test\"\nguarantees = [\"TC-01\"]\non = [\"sim\"]\n";
     let scenario = toml::from_str(&format!("{head}{scenario}")).expect("a good scenario");
-    let plan = Plan {
+    run_plan(&Plan {
         id: "test".into(),
         suite: "tests".into(),
         seed: 11,
         scenario,
-    };
+    })
+}
+
+fn run_plan(plan: &Plan) -> Vec<Record> {
     let options = Options {
         cancel: CancellationToken::new(),
         sabotage: None,
@@ -24,8 +27,8 @@ fn run(scenario: &str) -> Vec<Record> {
     run_in_sim(async {
         let recorder = Arc::new(Recorder::in_memory());
         let board = Board::new(recorder.clone(), &plan.scenario.fault).expect("good triggers");
-        let cluster = SimCluster::new(&plan, board.clone(), None);
-        let result = execute(&plan, cluster, board, recorder.clone(), &options).await;
+        let cluster = SimCluster::new(plan, board.clone(), None);
+        let result = execute(plan, cluster, board, recorder.clone(), &options).await;
         assert!(result.is_ok(), "{result:?}");
         recorder.records()
     })
@@ -230,4 +233,20 @@ fn sinks_misbehave_and_dsns_come_back() {
     resubmitted Some(0)
     accepted false
     "#);
+}
+
+/// A copy of a promoted message that was done by then stayed until it expired (SN-04).
+#[test]
+fn a_promotion_leaves_no_shadow_message_behind() {
+    let scenarios = crate::scenario::embedded().expect("the embedded scenarios");
+    for id in ["dd-01-two-owners", "hb-08-network-card"] {
+        let of = scenarios.iter().find(|s| s.id == id).expect(id);
+        let plan = crate::scenario::plan(id, &of.suite, &of.scenario, 1);
+        let records = run_plan(&plan);
+        let settled = records.iter().find_map(|r| match &r.event {
+            Event::Settled { pending, .. } => Some(pending.clone()),
+            _ => None,
+        });
+        assert_eq!(settled, Some(Vec::new()), "{id}");
+    }
 }
