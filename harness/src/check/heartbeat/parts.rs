@@ -3,14 +3,16 @@
 //! Comes in: a [`Hold`] and the submission that it stems from. Goes out: when each recipient was done, told from the
 //! wire, and the questions that were answered meanwhile. Called by the checkers of SC-12 and HB-05.
 
+use std::time::Duration;
+
 use super::{
-    asking::asks,
+    asking::{asks, link},
     holding::{Hold, us},
     processing::{delivered_us, host_of},
 };
 use crate::{
-    check::{Case, Ledger, Moment, Submitted, address},
-    history::Transaction,
+    check::{Case, Ledger, Moment, Submitted, address, conditions},
+    history::{Transaction, Wire},
 };
 
 /// How far the primary server has come with one recipient.
@@ -35,7 +37,8 @@ pub(in crate::check) struct Recipient<'h> {
     pub(in crate::check) refused_us: Option<u64>,
 }
 
-/// All accepted recipients of a held message.
+/// All accepted recipients of a held message that its shadow copy is for: a copy of what was promoted (HB-12) has those
+/// only that were not done.
 pub(in crate::check) fn recipients<'h>(
     case: &Case<'h>,
     ledger: &Ledger<'_>,
@@ -52,7 +55,9 @@ pub(in crate::check) fn recipients<'h>(
         .recipients
         .iter()
         .filter(|to| !submission.refused.contains_key(**to));
+    let copied = copied(case, hold);
     accepted
+        .filter(|to| copied.iter().any(|r| r.eq_ignore_ascii_case(to)))
         .map(|to| {
             let host = host_of(case, to);
             let delivered = delivered_us(case, ledger, hold, to);
@@ -88,6 +93,136 @@ pub(in crate::check) fn recipients<'h>(
         .collect()
 }
 
+/// Whom the shadow copy is for, groups replaced by their members.
+fn copied<'h>(case: &Case<'h>, hold: &Hold<'_>) -> Vec<&'h str> {
+    let cluster = &case.plan.scenario.cluster;
+    link(case, hold.primary, hold.server)
+        .iter()
+        .flat_map(|c| &c.exchanges)
+        .find(|e| e.kind == Transaction::Copy && e.acked() == Some(hold.since))
+        .into_iter()
+        .flat_map(|e| e.recipients.iter().flat_map(|to| cluster.members(to)))
+        .collect()
+}
+
+/// The recipient was not done yet when the primary server said that the message is: nothing that passed a wire by then,
+/// in whichever transmission of the message, can have been its end. How far it came, in words. `None` where it may have
+/// been done: what goes to a sink has no transport ID, an acknowledgement that goes by may be had, and a refusal may be
+/// of this message.
+pub(in crate::check) fn undone(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    hold: &Hold<'_>,
+    recipient: &Recipient<'_>,
+    told: Moment,
+) -> Option<Part> {
+    let entry = ledger.entries.get(&hold.message?)?;
+    let account = entry.accounts.get(recipient.to)?;
+    // A node that went back knows what only the lost time knew (VZ-04, VZ-05).
+    let went_back = case.faults.iter().any(|f| {
+        conditions::is_hazard(f.what)
+            && f.what.node() == Some(hold.primary)
+            && f.landed.is_some_and(|at| at < told)
+    });
+    let begun = entry.submitted(case).map(|s| s.at).min()?;
+    let expiry = case.config.span(hold.primary, "MessageExpirationTimeout");
+    let expires = begun
+        .t_us
+        .saturating_add(us(expiry))
+        .saturating_sub(us(case.config.tolerance(expiry)));
+    // What a next hop lacks an extension for fails without a word on the wire; a DSN in a mailbox does not say for whom.
+    let failed = !account.dsns.is_empty() || !entry.mailbox_dsns.is_empty();
+    if recipient.host.is_empty() || went_back || failed || told.t_us >= expires {
+        return None;
+    }
+    if recipient.host == hold.primary {
+        let seen: Vec<i64> = (account.arrivals.iter().chain(&account.vanished))
+            .map(|a| a.t_us)
+            .collect();
+        let known = !seen.is_empty() && !lost_mail(case, hold.primary);
+        return (known && seen.iter().all(|at| is_later(case, *at, told)))
+            .then_some(recipient.part);
+    }
+    let open = !may_be_delivered(case, hold, recipient.to, told)
+        && !may_be_refused(
+            case,
+            hold.primary,
+            recipient.to,
+            recipient.host,
+            begun.t_us,
+            told,
+        );
+    open.then_some(recipient.part)
+}
+
+/// A node's mailboxes may have lost what they had shown.
+pub(super) fn lost_mail(case: &Case<'_>, node: &str) -> bool {
+    let mut strikes = conditions::strikes(case).into_iter();
+    strikes.any(|strike| strike.node == node)
+}
+
+/// A time (microseconds) that a node gave lies behind a moment by the harness's own clock.
+pub(super) fn is_later(case: &Case<'_>, t_us: i64, than: Moment) -> bool {
+    let least = than.t_us + us(case.config.tolerance(Duration::ZERO));
+    u64::try_from(t_us).is_ok_and(|at| at > least)
+}
+
+/// An acknowledgement for the message and this recipient went by to the primary server.
+pub(super) fn may_be_delivered(case: &Case<'_>, hold: &Hold<'_>, to: &str, told: Moment) -> bool {
+    let cluster = &case.plan.scenario.cluster;
+    let sessions = case.connections().filter(|c| c.from == hold.primary);
+    sessions.flat_map(|c| &c.exchanges).any(|e| {
+        let same = match e.transport_id {
+            Some(id) => id == hold.transport_id,
+            None => e.message.is_none() || e.message == hold.message,
+        };
+        let named = || {
+            let mut members = e.recipients.iter().flat_map(|r| cluster.members(r));
+            members.any(|member| member.eq_ignore_ascii_case(to))
+        };
+        let acked = e.acked().is_some_and(|at| at < told);
+        e.kind != Transaction::Copy && same && acked && named()
+    })
+}
+
+/// A next hop said 5yz to `from`, from that time (microseconds) on, that may be for this recipient: at RCPT, in a transaction with it, or to all of
+/// a session.
+pub(super) fn may_be_refused(
+    case: &Case<'_>,
+    from: &str,
+    to: &str,
+    host: &str,
+    since_us: u64,
+    told: Moment,
+) -> bool {
+    let meanwhile = |at: Moment| at.t_us >= since_us && at < told;
+    case.connections().filter(|c| c.from == from).any(|c| {
+        let at_rcpt = (c.refused_recipients().iter())
+            .any(|(who, at, _)| who.eq_ignore_ascii_case(to) && meanwhile(*at));
+        let at_end = c.exchanges.iter().any(|e| {
+            let named = e.recipients.iter().any(|r| r.eq_ignore_ascii_case(to));
+            let refused = e
+                .reply
+                .is_some_and(|(at, r)| r.code >= 500 && meanwhile(at));
+            e.kind != Transaction::Copy && named && refused
+        });
+        let of_session = c.events.iter().any(|(at, wire)| {
+            let code = match wire {
+                Wire::Greeting { reply } => reply.code,
+                Wire::Reply { verb, reply } if !is_for_one(verb) => reply.code,
+                _ => 0,
+            };
+            c.to == host && code >= 500 && meanwhile(*at)
+        });
+        at_rcpt || at_end || of_session
+    })
+}
+
+/// What is answered to this verb says nothing of a message's delivery, or of one recipient only.
+fn is_for_one(verb: &str) -> bool {
+    matches!(verb, "RCPT" | "XQDISCARD" | "XSHADOW")
+}
+
 /// When a next hop answered the primary server with 5yz for this recipient, or for the message.
 fn refused_us(case: &Case<'_>, hold: &Hold<'_>, to: &str, after: Moment) -> Option<u64> {
     let sessions = case.connections().filter(|c| c.from == hold.primary);
@@ -113,7 +248,7 @@ fn refused_us(case: &Case<'_>, hold: &Hold<'_>, to: &str, after: Moment) -> Opti
 }
 
 /// The first question of the shadow server that was answered in between these times (microseconds) without naming the
-/// message: the primary server did not say then that it is done.
+/// message, which no earlier one had named: the primary server did not say then that it is done.
 pub(in crate::check) fn not_told_between(
     case: &Case<'_>,
     hold: &Hold<'_>,
@@ -124,6 +259,7 @@ pub(in crate::check) fn not_told_between(
         .into_iter()
         .filter(|ask| ask.asked.t_us > from)
         .filter_map(|ask| ask.answered)
-        .find(|(at, told)| at.t_us < to && told.iter().all(|t| t.transport_id != hold.transport_id))
+        .filter(|(at, _)| at.t_us < to && hold.notified.is_none_or(|(told, _)| *at < told))
+        .find(|(_, told)| told.iter().all(|t| t.transport_id != hold.transport_id))
         .map(|(at, _)| at)
 }

@@ -4,16 +4,19 @@ use gauntlet_reports::Verdict;
 
 use super::{
     holding::{Hold, holds, us},
-    parts::{Part, Recipient, not_told_between, recipients},
-    processing::submission,
+    parts::{
+        Part, Recipient, is_later, lost_mail, may_be_delivered, may_be_refused, not_told_between,
+        recipients, undone,
+    },
+    processing::{host_of, submission},
 };
 use crate::{
     check::{
-        Case, Ledger, Submitted,
+        Case, Ledger, Moment, Submitted,
         conditions::conclude_shadow,
         evidence::{Tally, clock, piece},
     },
-    history::{Event, Transaction},
+    history::Event,
 };
 
 /// HB-05. Before the primary server says that a message is done, its DSN has come to the sender (or a copy of the DSN
@@ -30,7 +33,7 @@ pub(super) fn finished_before_told(case: &Case<'_>) -> Verdict {
         let all = recipients(case, &ledger, hold, submission);
         let own = |r: &&Recipient<'_>| submission.what.recipients.iter().any(|to| to == r.to);
         let (direct, members): (Vec<_>, Vec<_>) = all.iter().partition(own);
-        forks(case, &mut tally, hold, &direct, &members);
+        forks(case, &ledger, &mut tally, hold, &direct, &members);
         notification(case, &ledger, &mut tally, hold, submission, &all);
     }
     conclude_shadow(
@@ -53,6 +56,7 @@ fn all_done(recipients: &[&Recipient<'_>]) -> Option<u64> {
 
 fn forks(
     case: &Case<'_>,
+    ledger: &Ledger<'_>,
     tally: &mut Tally,
     hold: &Hold<'_>,
     direct: &[&Recipient<'_>],
@@ -62,11 +66,9 @@ fn forks(
         return;
     }
     if let Some((told, true)) = hold.notified {
-        let early = members.iter().find(|r| match r.part {
-            Part::At(at) => at > told.t_us,
-            Part::Open => true,
-            Part::Unknown => false,
-        });
+        let early = members
+            .iter()
+            .find(|r| undone(case, ledger, hold, r, told).is_some());
         if let Some(member) = early {
             let text = format!(
                 "{} told {} at {} that {} is done; its forked copy for {} was still under way",
@@ -106,9 +108,6 @@ fn notification(
         if failed.part != Part::At(at) || refused(case, sender, at) {
             continue;
         }
-        // A copy of the DSN keeps it from being lost (HB-12); a node may wait for the sender's own all the same.
-        let dsn = came_us(case, ledger, hold, failed.to, sender, at, true);
-        let arrived = came_us(case, ledger, hold, failed.to, sender, at, false);
         let expiry = case.config.span(hold.primary, "MessageExpirationTimeout");
         let given_up = at
             .saturating_add(us(expiry))
@@ -116,7 +115,9 @@ fn notification(
         if let Some((told, true)) = hold.notified
             && told.t_us > at
             && told.t_us < given_up
-            && dsn.is_none_or(|dsn| dsn > told.t_us)
+            && failed.host != hold.primary
+            && !may_be_delivered(case, hold, failed.to, told)
+            && !may_be_finished(case, ledger, hold, failed.to, sender, at, told)
         {
             let text = format!(
                 "{} was refused at {}; {} told {} at {} that {} is done, and no DSN had come to {sender} by then",
@@ -130,6 +131,7 @@ fn notification(
             tally.broken(piece(text, [hold.since.seq, told.seq]));
             continue;
         }
+        let arrived = arrived_us(case, ledger, hold, failed.to);
         let recipients: Vec<&Recipient<'_>> = all.iter().collect();
         if let (Some(done), Some(arrived)) = (all_done(&recipients), arrived)
             && not_told_between(case, hold, done, arrived).is_some()
@@ -161,16 +163,8 @@ fn refused(case: &Case<'_>, sender: &str, after_us: u64) -> bool {
         .any(|(to, at, _)| to == sender && at.t_us >= after_us)
 }
 
-/// When (microseconds) the DSN about a recipient was where nothing can lose it: with the sender, or, with `copies`, copied.
-fn came_us(
-    case: &Case<'_>,
-    ledger: &Ledger<'_>,
-    hold: &Hold<'_>,
-    failed: &str,
-    sender: &str,
-    after_us: u64,
-    copies: bool,
-) -> Option<u64> {
+/// When (microseconds) the first DSN about a recipient came to the sender.
+fn arrived_us(case: &Case<'_>, ledger: &Ledger<'_>, hold: &Hold<'_>, failed: &str) -> Option<u64> {
     let entry = hold.message.and_then(|n| ledger.entries.get(&n))?;
     let at_sink = case.records.iter().filter_map(|r| match &r.event {
         Event::Delivered(d) if d.message == hold.message => {
@@ -183,15 +177,44 @@ fn came_us(
         .mailbox_dsns
         .iter()
         .filter_map(|(_, t)| u64::try_from(*t).ok());
-    let copied = case
+    at_sink.chain(in_mailbox).min()
+}
+
+/// The DSN about a recipient that was refused at `after_us` at the earliest may have been finished when the primary server
+/// said that the message is done: with the sender, refused there, or where nothing can lose it, as a copy (HB-12; a node
+/// may wait for the sender's own all the same).
+fn may_be_finished(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    hold: &Hold<'_>,
+    failed: &str,
+    sender: &str,
+    after_us: u64,
+    told: Moment,
+) -> bool {
+    let host = host_of(case, sender);
+    if host == hold.primary {
+        // Its own mailbox: nothing passes a wire.
+        let entry = hold.message.and_then(|n| ledger.entries.get(&n));
+        let shown = entry.map_or(&[][..], |entry| &entry.mailbox_dsns);
+        let late = shown.iter().all(|(_, t)| is_later(case, *t, told));
+        return shown.is_empty() || !late || lost_mail(case, hold.primary);
+    }
+    let at_sink = case.records.iter().any(|r| match &r.event {
+        Event::Delivered(d) if Moment::of(r) < told => {
+            let same = d.message.is_none() || d.message == hold.message;
+            let about = d.dsn.as_ref().is_some_and(|dsn| dsn.contains_key(failed));
+            same && about
+        }
+        _ => false,
+    });
+    // On the wire a DSN does not say what it reports on; a sink's delivery does.
+    let passed_on = case
         .exchanges()
         .into_iter()
-        .filter(|(c, e)| {
-            let dsn = e.kind == Transaction::Copy && e.recipients == [sender];
-            copies && dsn && c.from == hold.primary && e.transport_id != Some(hold.transport_id)
-        })
-        .filter_map(|(_, e)| e.acked())
-        .map(|at| at.t_us)
-        .filter(|at| *at >= after_us);
-    at_sink.chain(in_mailbox).chain(copied).min()
+        .filter(|(c, _)| c.from == hold.primary && !case.is_sink(c.to))
+        .filter(|(_, e)| e.transport_id != Some(hold.transport_id))
+        .filter(|(_, e)| e.recipients == [sender] && e.sent.t_us >= after_us)
+        .any(|(_, e)| e.acked().is_some_and(|at| at < told));
+    at_sink || passed_on || may_be_refused(case, hold.primary, sender, host, after_us, told)
 }

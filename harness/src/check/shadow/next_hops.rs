@@ -10,7 +10,7 @@ use crate::check::{
     evidence::{Tally, clock, piece},
     heartbeat::{
         holding::{Hold, holds},
-        parts::{Part, Recipient, not_told_between, recipients},
+        parts::{Part, Recipient, not_told_between, recipients, undone},
         processing::submission,
     },
     ledger::loss,
@@ -63,13 +63,11 @@ fn judge(
         return;
     };
     if let Some((told, true)) = hold.notified {
-        let early = all.iter().find(|r| match r.part {
-            Part::At(at) => at > told.t_us,
-            Part::Open => true,
-            Part::Unknown => false,
-        });
-        if let Some(late) = early {
-            let when = match late.part {
+        let early = all
+            .iter()
+            .find_map(|r| Some((r, undone(case, ledger, hold, r, told)?)));
+        if let Some((late, part)) = early {
+            let when = match part {
                 Part::At(at) => format!("was done at {} only", clock(at)),
                 Part::Open | Part::Unknown => "was not done by the end".to_owned(),
             };
@@ -111,7 +109,10 @@ fn judge(
             }
             None => tally.kept(),
         }
-    } else if not_told_between(case, hold, first, until).is_some() {
+    } else if not_told_between(case, hold, first, until).is_some_and(|at| {
+        all.iter()
+            .any(|r| undone(case, ledger, hold, r, at).is_some())
+    }) {
         tally.kept();
     }
 }

@@ -116,3 +116,74 @@ fn the_forked_copy_comes_first() {
     story.after("2m").ask("n2>n1", &[1]).settle();
     assert_snapshot!(story.told("HB-05"), @"holds: 1 of 1 DSNs and forked copies were finished before the discard notification was given");
 }
+
+const NOTHING: &str =
+    "inconclusive: no DSN or forked copy was under way while the shadow server asked";
+
+#[test]
+fn another_messages_refusal_demands_no_dsn_of_one_that_was_delivered_and_sent_again() {
+    let mut story = story();
+    let link = "n1>sink-1";
+    story
+        .external(1, "n1", "n2")
+        .connect(link)
+        .command(link, "MAIL FROM:<s@x>", 250)
+        .command(link, &format!("RCPT TO:<{EXTERNAL}>"), 550)
+        .sink(1, "n1")
+        .after("2m")
+        .external(1, "n1", "n2")
+        .ask("n2>n1", &[1])
+        .after("1h")
+        .sink(1, "n1")
+        .settle();
+    assert_eq!(story.told("HB-05"), NOTHING);
+}
+
+#[test]
+fn a_dsn_in_a_mailbox_of_the_primary_server_itself_does_not_show() {
+    let mut story = story();
+    story.scenario.cluster.mailboxes = "n1".into();
+    let link = "n1>sink-1";
+    story
+        .submit_as(1, "n1", |s| {
+            s.from = MAILBOX.into();
+            s.recipients = vec![EXTERNAL.into()];
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .connect(link)
+        .command(link, &format!("RCPT TO:<{EXTERNAL}>"), 550)
+        .after("2m")
+        .ask("n2>n1", &[1])
+        .settle();
+    assert_eq!(story.told("HB-05"), NOTHING);
+}
+
+#[test]
+fn a_dsn_that_a_next_hop_took_for_a_mailbox_has_come() {
+    let mut story = story();
+    let (sink, peer) = ("n1>sink-1", "n1>n3");
+    story
+        .submit_as(1, "n1", |s| {
+            s.from = MAILBOX.into();
+            s.recipients = vec![EXTERNAL.into()];
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .connect(sink)
+        .command(sink, &format!("RCPT TO:<{EXTERNAL}>"), 550);
+    // The DSN is a message of its own; the mailboxes of n3 cannot be read at the end.
+    story.submit_as(2, "n1", |s| s.recipients = vec![MAILBOX.into()]);
+    story
+        .connect(peer)
+        .command(peer, "MAIL FROM:<>", 250)
+        .command(peer, &format!("RCPT TO:<{MAILBOX}>"), 250)
+        .end_there(2, peer)
+        .answered_there(2, peer, 250)
+        .after("2m")
+        .ask("n2>n1", &[1])
+        .settle();
+    assert_eq!(story.told("HB-05"), NOTHING);
+}
