@@ -5,6 +5,7 @@
 //! Reading order: [`asking`] (XQDISCARD and its answers) → [`holding`] (who held which shadow message, and when) and
 //! [`ownership`] (how a promotion shows) → the checkers.
 
+mod addressees;
 pub(super) mod asking;
 mod expiry;
 pub(super) mod holding;
@@ -26,7 +27,7 @@ use super::registry::Family;
 pub(super) const FAMILY: Family = &[
     ("HB-01", sessions::discard_in_every_session),
     ("HB-02", sessions::heartbeat_while_held),
-    ("HB-03", notifications::only_ones_own),
+    ("HB-03", addressees::only_ones_own),
     ("HB-04", notifications::held_until_notified),
     ("HB-05", side_effects::finished_before_told),
     ("HB-06", notifications::given_after_restart),

@@ -1,93 +1,20 @@
-//! HB-03, HB-04 and HB-06: what primary servers tell, and what shadow servers do with it.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! HB-04 and HB-06: what primary servers tell, and what shadow servers do with it.
 
 use gauntlet_reports::Verdict;
 
 use super::{
-    asking::{Ask, asks, link},
-    holding::{Hold, holds, name, us, views},
+    asking::{Ask, asks},
+    holding::{Hold, holds, us, views},
     processing::processed_us,
 };
 use crate::{
     check::{
         Case, Ledger, Moment,
         conditions::conclude,
-        evidence::{Tally, clock, count, inconclusive, piece},
+        evidence::{Tally, clock, count, piece},
     },
-    history::{Fault, Transaction},
+    history::Fault,
 };
-
-/// HB-03. A notification may only name a message whose copy the primary server sent (or began to send) to the server
-/// that asks. It takes two shadow servers of one primary server to put that to the test.
-pub(super) fn only_ones_own(case: &Case<'_>) -> Verdict {
-    let mut tally = Tally::default();
-    let mut told_to: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let copies: BTreeMap<&str, (Option<u32>, &str)> = case
-        .exchanges()
-        .into_iter()
-        .filter(|(_, e)| e.kind == Transaction::Copy)
-        .filter_map(|(c, e)| Some((e.transport_id?, (e.message, c.to))))
-        .collect();
-    for (server, primary) in pairs(case) {
-        let sent: Vec<(Moment, &str)> = link(case, primary, server)
-            .iter()
-            .flat_map(|c| c.commands("XSHADOW"))
-            .filter_map(|(at, line)| Some((at, line.split_whitespace().nth(1)?)))
-            .collect();
-        let mut seen = BTreeSet::new();
-        for (at, told) in asks(case, server, primary)
-            .into_iter()
-            .filter_map(|ask| ask.answered)
-        {
-            for told in told {
-                // What is told again is the same notification.
-                if !seen.insert(told.transport_id) {
-                    continue;
-                }
-                told_to.entry(primary).or_default().insert(server);
-                if sent
-                    .iter()
-                    .any(|(begun, id)| *id == told.transport_id && *begun < at)
-                {
-                    tally.kept();
-                } else if !meant_to(case, primary, told.transport_id, at) {
-                    let copy = copies.get(told.transport_id);
-                    let text = format!(
-                        "at {} {primary} told {server} that {} is done, of which {server} never got a copy{}",
-                        clock(at.t_us),
-                        name(copy.and_then(|(message, _)| *message), told.transport_id),
-                        copy.map_or(String::new(), |(_, to)| format!(": it went to {to}")),
-                    );
-                    tally.broken(piece(text, [at.seq]));
-                }
-            }
-        }
-    }
-    if tally.against.is_empty() && told_to.values().all(|servers| servers.len() < 2) {
-        return inconclusive(
-            "HB-03",
-            "no primary server had notifications for two shadow servers",
-        );
-    }
-    conclude(
-        case,
-        "HB-03",
-        tally,
-        "discard notifications were for the server that asked",
-        "no discard notification was given",
-    )
-}
-
-/// The primary server was started again between taking the message in and telling of it. It writes down whom it will send
-/// the copy to before it does, so a node that never got one may be told rightly.
-fn meant_to(case: &Case<'_>, primary: &str, transport_id: &str, told: Moment) -> bool {
-    let copied = (case.exchanges().into_iter())
-        .find(|(_, e)| e.kind == Transaction::Copy && e.transport_id == Some(transport_id))
-        .map_or(0, |(_, e)| e.sent.t_us);
-    let starts = case.starts.get(primary).map_or(&[][..], Vec::as_slice);
-    (starts.iter().skip(1)).any(|start| start.at < told && start.at.t_us >= copied)
-}
 
 /// HB-04. A view must show every shadow message for which no end of its hold has come: no notification, no right to a
 /// promotion, no expiry. It proves something when the primary server had answered a question without naming it.
@@ -248,15 +175,4 @@ fn sent_again(case: &Case<'_>, hold: &Hold<'_>, up: Moment) -> Moment {
         .filter(|at| *at > up)
         .max()
         .unwrap_or(up)
-}
-
-/// Every two nodes, as shadow server and primary server. Hubs of 2010's kind have their own rules (SC-19).
-fn pairs<'c>(case: &'c Case<'_>) -> impl Iterator<Item = (&'c str, &'c str)> {
-    let cluster = &case.plan.scenario.cluster;
-    cluster.nodes_2013().flat_map(|a| {
-        cluster
-            .nodes_2013()
-            .filter(move |b| *b != a)
-            .map(|b| (a.as_str(), b.as_str()))
-    })
 }

@@ -85,6 +85,9 @@ impl<'h> Trail<'h> {
             .map(|(at, _)| *at)
             .min();
         let unasked = |at: Moment| requested.is_none_or(|asked| at < asked);
+        // What it took in itself and another node promoted comes back to it as a copy (HB-12): it may own that anyway.
+        let own_before = hold.transport_id.split('/').next() == Some(server);
+        let unasked = |at: Moment| !own_before && unasked(at);
         signs.extend(
             sends(case, hold)
                 .into_iter()

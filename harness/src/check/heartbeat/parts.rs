@@ -223,13 +223,16 @@ fn is_for_one(verb: &str) -> bool {
     matches!(verb, "RCPT" | "XQDISCARD" | "XSHADOW")
 }
 
-/// When a next hop answered the primary server with 5yz for this recipient, or for the message.
+/// When a next hop answered the primary server with 5yz for this recipient, or for the message. At RCPT 552 means no more
+/// than 452 (RFC 5321 §4.5.3.1.10): it is tried again.
 fn refused_us(case: &Case<'_>, hold: &Hold<'_>, to: &str, after: Moment) -> Option<u64> {
     let sessions = case.connections().filter(|c| c.from == hold.primary);
     sessions
         .flat_map(|c| {
             let at_rcpt = c.refused_recipients().into_iter();
-            let at_rcpt = at_rcpt.filter(|(who, ..)| *who == to).map(|(_, at, _)| at);
+            let at_rcpt = at_rcpt
+                .filter(|(who, _, reply)| *who == to && reply.code != 552)
+                .map(|(_, at, _)| at);
             let at_end = c
                 .exchanges
                 .iter()

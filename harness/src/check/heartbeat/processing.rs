@@ -154,7 +154,9 @@ pub(in crate::check) fn delivered_us(
 /// The next hop said 5yz to this recipient, or to this message.
 fn refused(case: &Case<'_>, hold: &Hold<'_>, host: &str, recipient: &str) -> bool {
     link(case, hold.primary, host).iter().any(|c| {
-        let at_rcpt = (c.refused_recipients().iter()).any(|(to, _, _)| *to == recipient);
+        // 552 is tried again (RFC 5321 §4.5.3.1.10).
+        let at_rcpt = (c.refused_recipients().iter())
+            .any(|(to, _, reply)| *to == recipient && reply.code != 552);
         let at_end = (c.exchanges.iter()).any(|e| {
             e.message == hold.message && e.reply.is_some_and(|(_, reply)| reply.code >= 500)
         });

@@ -1,16 +1,19 @@
 //! HB-12: a promoted message that is still in transit has a shadow again.
 
+use std::collections::BTreeSet;
+
 use gauntlet_reports::Verdict;
 
 use super::{
     holding::{Hold, holds, us},
-    processing::ATTEMPT,
+    processing::{ATTEMPT, host_of},
 };
 use crate::{
     check::{
-        Case, Ledger,
+        Case, Exchange, Ledger, Moment, address,
         conditions::conclude,
         evidence::{Tally, clock, piece},
+        positive,
     },
     history::Transaction,
 };
@@ -32,7 +35,10 @@ pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
             .at
             .t_us
             .saturating_add(us(allowed + case.config.tolerance(allowed)));
-        if due > case.last_us || !can_copy(case, server, promoted.at.t_us, due) {
+        if due > case.last_us
+            || due >= hold.expires_us
+            || !can_copy(case, server, promoted.at.t_us, due)
+        {
             continue;
         }
         let copied = case.exchanges().into_iter().find(|(c, e)| {
@@ -44,7 +50,7 @@ pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
         });
         if copied.is_some() {
             tally.kept();
-        } else if in_transit(&ledger, hold, due) {
+        } else if in_transit(case, &ledger, hold, promoted.at, due) {
             let text = format!(
                 "{server} promoted {} at {} and had not delivered it by {}; no other node had confirmed a copy by then",
                 hold.name(),
@@ -89,20 +95,71 @@ fn can_copy(case: &Case<'_>, server: &str, from: u64, to: u64) -> bool {
         && peers.len() <= 2
 }
 
-/// Some recipient to whom the message is owed had not got it by `due` (microseconds), and nobody had said why.
-fn in_transit(ledger: &Ledger<'_>, hold: &Hold<'_>, due: u64) -> bool {
+/// Some recipient to whom the message is owed had not got it by `due` (microseconds), nobody had said why, and no next hop
+/// had answered its new owner for good. Of what a node does for its own mailboxes nothing passes a wire, and a duplicate
+/// shows nowhere: nothing is said of those.
+fn in_transit(
+    case: &Case<'_>,
+    ledger: &Ledger<'_>,
+    hold: &Hold<'_>,
+    promoted: Moment,
+    due: u64,
+) -> bool {
     let Some(entry) = hold.message.and_then(|m| ledger.entries.get(&m)) else {
         return false;
     };
+    // What another node handed over (SC-13) is for some of the client's recipients only.
+    let meant: BTreeSet<&str> = (case.exchanges().into_iter())
+        .filter(|(c, e)| c.to == hold.server && e.acked() == Some(hold.since))
+        .flat_map(|(_, e)| &e.recipients)
+        .flat_map(|to| case.plan.scenario.cluster.members(to))
+        .collect();
     let told = |dsns: &[(u64, i64, &str)]| !dsns.is_empty();
     entry.mailbox_dsns.is_empty()
-        && entry.accounts.values().any(|account| {
-            account.owed.is_some()
+        && entry.accounts.iter().any(|(to, account)| {
+            meant.contains(to)
+                && account.owed.is_some()
                 && !told(&account.dsns)
+                && host_of(case, to) != hold.server
+                && !answered_for_good(case, hold, to, promoted, due)
                 && account
                     .arrivals
                     .iter()
                     .chain(&account.vanished)
                     .all(|a| u64::try_from(a.t_us).is_ok_and(|t| t > due))
         })
+}
+
+/// A next hop took the message for this recipient from the server that promoted it (a duplicate, too), or refused it with
+/// 5yz (552 at RCPT is tried again, RFC 5321 §4.5.3.1.10): then it is not in transit any more, and a DSN may be on its way,
+/// or have nowhere to go.
+fn answered_for_good(
+    case: &Case<'_>,
+    hold: &Hold<'_>,
+    to: &str,
+    promoted: Moment,
+    due: u64,
+) -> bool {
+    let in_time = |at: Moment| at > promoted && at.t_us <= due;
+    (case.connections().filter(|c| c.from == hold.server)).any(|c| {
+        let at_rcpt = c.refused_recipients();
+        let named = |before: Moment| {
+            c.commands("RCPT")
+                .any(|(at, line)| at < before && address(line) == to)
+        };
+        let at_end = |e: &Exchange<'_>| {
+            let same = match e.transport_id {
+                Some(id) => id == hold.transport_id,
+                None => e.message.is_some() && e.message == hold.message,
+            };
+            let answer = e.reply.filter(|(at, _)| in_time(*at));
+            same && e.kind != Transaction::Copy
+                && named(e.sent)
+                && answer.is_some_and(|(_, r)| positive(r) || r.code >= 500)
+        };
+        at_rcpt
+            .iter()
+            .any(|(who, at, reply)| *who == to && reply.code != 552 && in_time(*at))
+            || c.exchanges.iter().any(at_end)
+    })
 }

@@ -1,5 +1,7 @@
 //! SN-03: how long Safety Net keeps what it has.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gauntlet_reports::{Evidence, Verdict};
 
 use super::contents::in_safety_net;
@@ -58,9 +60,11 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
         .map(String::as_str)
         .collect();
     for node in &nodes {
+        // A message may have two shadow messages, where the first copy was confirmed too late.
+        let mut names = BTreeSet::new();
         let kept: Vec<Kept<'_, '_>> = held
             .iter()
-            .filter(|h| h.primary == *node)
+            .filter(|h| h.primary == *node && names.insert(h.transport_id))
             .filter_map(|h| kept(case, &ledger, h))
             .collect();
         let requests = requests(case, node);
@@ -270,19 +274,38 @@ fn records(of: &[&Kept<'_, '_>], request: &Request) -> impl Iterator<Item = u64>
     oldest.into_iter().chain([request.at.seq])
 }
 
-/// Messages that the node may have in its primary Safety Net although nothing tells when: without a shadow message, not
-/// seen to be delivered by the node, or taken over by it.
+/// Messages that the node may have in its primary Safety Net although nothing tells when: taken in by it (from whomever:
+/// another boundary hands over, too) without a shadow message, or not seen to be delivered; taken over by it; or DSNs that
+/// it made.
 fn unfollowed(case: &Case<'_>, held: &[Hold<'_>], kept: &[Kept<'_, '_>], node: &str) -> usize {
-    let followed = |message: u32| kept.iter().any(|k| k.hold.message == Some(message));
-    let own = case
-        .submissions
+    let mut taken: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+    for (_, exchange) in
+        (case.exchanges().into_iter()).filter(|(c, e)| c.to == node && e.kind == Transaction::Mail)
+    {
+        *taken.entry(exchange.message).or_default() += 1;
+    }
+    // A message that is sent again is the same octet for octet: of its transmissions so many are followed.
+    for k in kept {
+        if let Some(rest) = taken.get_mut(&k.hold.message) {
+            *rest = rest.saturating_sub(1);
+        }
+    }
+    let taken_over = held
         .iter()
-        .filter(|s| s.node() == node && !followed(s.what.message))
+        .filter(|h| h.server == node && (h.promoted.is_some() || h.notified.is_none()))
         .count();
-    own + held
-        .iter()
-        .filter(|h| h.server == node && h.promoted.is_some())
-        .count()
+    taken.values().sum::<usize>() + taken_over + reports_made(case, node)
+}
+
+/// The delivery status notifications that a node made, by its tracking log: they are messages of its own.
+fn reports_made(case: &Case<'_>, node: &str) -> usize {
+    let made = |event: &Event| match event {
+        Event::Tracking { node: of, entry } => {
+            of == node && entry.get("event").and_then(serde_json::Value::as_str) == Some("DSN")
+        }
+        _ => false,
+    };
+    case.records.iter().filter(|r| made(&r.event)).count()
 }
 
 /// Three quarters of the hold time are over: what is gone too early is gone by now.

@@ -217,6 +217,37 @@ fn a_resubmission_after_a_resubmission_may_find_it_again() {
 }
 
 #[test]
+fn a_resubmission_may_hold_what_another_boundary_handed_over_and_dsns() {
+    let mut story = kept_since_the_start();
+    let dsn = serde_json::json!({ "event": "DSN", "transport-id": "n1/db/9" });
+    story
+        .submit(2, "n2")
+        .end_of_data(2)
+        .goes_on(2, "n2>n1")
+        .answered_there(2, "n2>n1", 250)
+        .push(Event::Tracking {
+            node: "n1".into(),
+            entry: dsn,
+        })
+        .after("2d 3h")
+        .resubmit("n1", 2)
+        .settle();
+    assert_snapshot!(story.told("SN-03"), @"holds: 1 of 1 looks into Safety Net were right: messages there before SafetyNetHoldTime ends, gone after it");
+    let mut more = kept_since_the_start();
+    more.submit(2, "n2")
+        .end_of_data(2)
+        .goes_on(2, "n2>n1")
+        .answered_there(2, "n2>n1", 250)
+        .after("2d 3h")
+        .resubmit("n1", 2)
+        .settle();
+    assert_snapshot!(more.told("SN-03"), @r"
+    violated: only 0 of 1 looks into Safety Net were right: messages there before SafetyNetHoldTime ends, gone after it
+    - n1 took in and delivered 1 message for mailboxes, the first at 0.005 s; asked at 2 d 3 h 1 min to resubmit that, it resubmitted 2, although SafetyNetHoldTime (2 d) was over
+    ");
+}
+
+#[test]
 fn views_show_the_hold_time_too() {
     let mut story = kept_since_the_start();
     story

@@ -4,9 +4,10 @@
 //! [`Try`]s in order. Called by the checkers of SC-05 to SC-08.
 //!
 //! A try is a session that was opened, or could not be, to another node of the boundary between a message's end of
-//! data and the answer to it; or XSHADOW in a session that an earlier message of the same sender left open. A
-//! connection that comes to nothing does not say what it was for: where the node may have had another reason for it, a
-//! try is not *certain*, and counts only where it speaks for the node.
+//! data and the answer to it; or XSHADOW in a session that an earlier message of the same sender left open. XSHADOW names
+//! the message, and so does the answer to one that was taken. A connection that comes to nothing does not say what it was
+//! for: where the node may have had another reason for it (copies of DSNs, and of what it promoted, too: HB-12), a try is
+//! not *certain*, and counts only where it speaks for the node.
 
 use std::time::Duration;
 
@@ -125,9 +126,19 @@ impl<'c, 'h> Intake<'c, 'h> {
         !frozen && sent.t_us + micros(longest + case.config.tolerance(longest)) < at.t_us
     }
 
+    /// The transport's ID of the message, which the answer tells: `2.0.0 n1/7b1c…/42 queued`.
+    fn transport_id(&self) -> Option<&'h str> {
+        let (_, reply) = self.answer.filter(|(_, reply)| positive(reply))?;
+        (reply.text.split_whitespace()).find(|word| word.matches('/').count() == 2)
+    }
+
     fn tries_on(&self, case: &Case<'h>, c: &Connection<'h>, span: &Span) -> Vec<Try<'h>> {
         let doubtful = has_other_reasons(case, self.node, c.to, c.opened);
         let asked: Vec<Moment> = c.commands("XSHADOW").map(|(at, _)| at).collect();
+        let names: Vec<Option<&str>> = (c.commands("XSHADOW"))
+            .map(|(_, line)| line.split_whitespace().nth(1))
+            .collect();
+        let own = self.transport_id();
         if asked.is_empty() {
             let vague = c.failed.is_some_and(|why| why != "refused");
             let late = if vague { span.slack } else { 0 };
@@ -154,6 +165,16 @@ impl<'c, 'h> Intake<'c, 'h> {
             if *at < span.begin || *at > span.end {
                 continue;
             }
+            // Its own name, where it is known; else one that the node gave: what it promoted keeps another's (HB-12).
+            let named = names.get(place).copied().flatten();
+            let other = match (own, named) {
+                (Some(own), Some(named)) => own != named,
+                (None, Some(named)) => !named.starts_with(&format!("{}/", self.node)),
+                (_, None) => false,
+            };
+            if other {
+                continue;
+            }
             let next = asked.get(place + 1).map_or(u64::MAX, |next| next.seq);
             let copy = c
                 .exchanges
@@ -171,7 +192,7 @@ impl<'c, 'h> Intake<'c, 'h> {
                     *at
                 },
                 vague: false,
-                certain: message.is_some() || !doubtful,
+                certain: message.is_some() || (own.is_some() && own == named) || !doubtful,
                 confirmed: copy
                     .and_then(|e| e.reply)
                     .filter(|(_, r)| positive(r))
@@ -213,8 +234,8 @@ struct Span {
 }
 
 /// Why `node` may open a session to `to` for something else than the copy of a message that it takes in: it may hold
-/// shadow messages (heartbeats, and whatever follows a promotion), may deliver to mailboxes there, or was asked for a
-/// resubmission.
+/// shadow messages (heartbeats, and whatever follows a promotion), may deliver to mailboxes there, may make a DSN redundant
+/// (HB-12), or was asked for a resubmission.
 fn has_other_reasons(case: &Case<'_>, node: &str, to: &str, at: Moment) -> bool {
     let mut came = case
         .connections()
@@ -222,17 +243,27 @@ fn has_other_reasons(case: &Case<'_>, node: &str, to: &str, at: Moment) -> bool 
         .flat_map(|c| &c.exchanges)
         .filter(|e| e.sent < at);
     let mailboxes = case.plan.scenario.cluster.mailboxes == to;
+    // Where time is real the log may be read some time after it was written.
+    let made_report = case.records.iter().any(|r| match &r.event {
+        Event::Tracking { node: of, entry } => {
+            let event = entry.get("event").and_then(serde_json::Value::as_str);
+            of == node && event == Some("DSN") && (Moment::of(r) < at || case.substrate != "sim")
+        }
+        _ => false,
+    });
     let reports = case
         .submissions
         .iter()
         .any(|s| case.is_mailbox(&s.what.from));
-    came.any(|e| {
-        e.kind == Transaction::Copy
-            || (mailboxes && (reports || e.recipients.iter().any(|r| case.is_mailbox(r))))
-    }) || case
-        .records
-        .iter()
-        .any(|r| matches!(&r.event, Event::Resubmit { node: n, .. } if n == node))
+    made_report
+        || came.any(|e| {
+            e.kind == Transaction::Copy
+                || (mailboxes && (reports || e.recipients.iter().any(|r| case.is_mailbox(r))))
+        })
+        || case
+            .records
+            .iter()
+            .any(|r| matches!(&r.event, Event::Resubmit { node: n, .. } if n == node))
 }
 
 pub(super) fn micros(duration: Duration) -> u64 {

@@ -239,3 +239,64 @@ fn sc_08_is_not_about_nodes_of_a_dag_over_several_sites() {
     story.ack(1).settle();
     insta::assert_snapshot!(story.told("SC-08"), @"inconclusive: no message was tried more than once by a node outside a DAG, or whose DAG is in one site");
 }
+
+/// XSHADOW for that transport ID on a new connection, and the copy confirmed.
+fn copy_named(story: &mut Story, link: &str, id: &str) {
+    story
+        .connect(link)
+        .command(link, &format!("XSHADOW {id} 0"), 250);
+    let copy = Wire::EndOfData {
+        kind: Transaction::Copy,
+        message: None,
+        attempt: None,
+        transport_id: Some(id.into()),
+    };
+    let confirmed = Wire::FinalReply {
+        kind: Transaction::Copy,
+        reply: reply(250, "held"),
+        message: None,
+        attempt: None,
+        transport_id: Some(id.into()),
+    };
+    story.wire(link, copy).wire(link, confirmed);
+}
+
+fn acked_as(story: &mut Story, n: u32, id: &str) {
+    let link = story.submission(n).link;
+    let text = format!("2.0.0 {id} queued");
+    let ack = Wire::FinalReply {
+        kind: Transaction::Mail,
+        reply: reply(250, &text),
+        message: Some(n),
+        attempt: Some(1),
+        transport_id: None,
+    };
+    story.wire(&link, ack);
+    story.ends(n, crate::history::Outcome::Acked, Some(reply(250, &text)));
+}
+
+#[test]
+fn sc_08_the_copy_of_a_dsn_made_meanwhile_is_no_try_for_the_message() {
+    let mut story = Story::new();
+    tried(&mut story, 1, &["n2"]);
+    // HB-12: n1's DSN about an earlier message.
+    copy_named(&mut story, "n1>n2", "n1/db/7");
+    copy_named(&mut story, "n1>n3", "n1/db/8");
+    acked_as(&mut story, 1, "n1/db/8");
+    story.settle();
+    insta::assert_snapshot!(story.told("SC-08"), @"holds: 1 of 1 messages were tried where and as often as they must be, 1 after a try that failed");
+}
+
+#[test]
+fn sc_08_two_copies_of_the_message_itself_are_one_too_many() {
+    let mut story = Story::new();
+    tried(&mut story, 1, &[]);
+    copy_named(&mut story, "n1>n2", "n1/db/8");
+    copy_named(&mut story, "n1>n3", "n1/db/8");
+    acked_as(&mut story, 1, "n1/db/8");
+    story.settle();
+    insta::assert_snapshot!(story.told("SC-08"), @r"
+    violated: only 0 of 1 messages were tried where and as often as they must be, 1 after a try that failed
+    - message 1 at n1: n3 was asked at 0.023 s although n2 had confirmed its copy at 0.022 s; allowed are 2 in the local site; asked: n2 at 0.017 s, n3 at 0.023 s; then 250
+    ");
+}

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{discards, shadows, story};
+use crate::check::testing::{EXTERNAL, Story};
 
 #[test]
 fn each_shadow_server_is_told_of_its_own() {
@@ -29,6 +30,114 @@ fn a_shadow_server_is_told_of_anothers() {
     violated: only 2 of 3 discard notifications were for the server that asked
     - at 0.094 s n1 told n2 that message 2 (n1/db/2) is done, of which n2 never got a copy: it went to n3
     ");
+}
+
+impl Story {
+    /// Message `n`, for an external recipient only, comes to the node.
+    fn end_of_data_of(&mut self, n: u32, node: &str) -> &mut Self {
+        self.submit_as(n, node, |s| s.recipients = vec![EXTERNAL.into()])
+            .end_of_data(n)
+    }
+}
+
+/// n1 notifies n2 and n3, each of one message; before that `way` happens, and n2 is told of n3's, too.
+fn told_of_anothers_after(way: impl Fn(&mut Story)) -> String {
+    let mut story = story();
+    story.external(1, "n1", "n2").end_of_data_of(2, "n1");
+    way(&mut story);
+    story.copy(2, "n1>n3").ack(2).sink(1, "n1").sink(2, "n1");
+    story.ask("n2>n1", &[1, 2]).ask("n3>n1", &[2]).settle();
+    story.told("HB-03")
+}
+
+#[test]
+fn a_server_to_which_an_attempt_came_to_nothing_may_be_told() {
+    assert_snapshot!(told_of_anothers_after(|s| {
+        s.connect_fails("n1>n2");
+    }), @"holds: 2 of 2 discard notifications were for the server that asked");
+    assert_snapshot!(told_of_anothers_after(|s| {
+        s.connect("n1>n2").close("n1>n2", "tap");
+    }), @"holds: 2 of 2 discard notifications were for the server that asked");
+}
+
+#[test]
+fn a_heartbeat_is_no_attempt() {
+    assert_snapshot!(told_of_anothers_after(|s| {
+        s.ask("n1>n2", &[]);
+    }), @r"
+    violated: only 2 of 3 discard notifications were for the server that asked
+    - at 0.105 s n1 told n2 that message 2 (n1/db/2) is done, of which n2 never got a copy: it went to n3
+    ");
+}
+
+#[test]
+fn an_attempt_before_the_message_came_is_another_messages() {
+    let mut story = story();
+    story.connect_fails("n1>n2").after("1m");
+    story
+        .external(1, "n1", "n2")
+        .external(2, "n1", "n3")
+        .sink(1, "n1")
+        .sink(2, "n1");
+    story.ask("n2>n1", &[1, 2]).ask("n3>n1", &[2]).settle();
+    assert_snapshot!(story.told("HB-03"), @r"
+    violated: only 2 of 3 discard notifications were for the server that asked
+    - at 1 min 0.096 s n1 told n2 that message 2 (n1/db/2) is done, of which n2 never got a copy: it went to n3
+    ");
+}
+
+#[test]
+fn a_server_outside_the_boundary_is_never_told_whatever_was_tried() {
+    let mut story = story();
+    let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let sites = &mut story.scenario.cluster.sites;
+    sites.insert("east".into(), names(&["n1", "n3"]));
+    sites.insert("west".into(), names(&["n2"]));
+    story.end_of_data_of(1, "n1").connect_fails("n1>n2");
+    story.copy(1, "n1>n3").ack(1).sink(1, "n1");
+    story.ask("n2>n1", &[1]).ask("n3>n1", &[1]).settle();
+    assert_snapshot!(story.told("HB-03"), @r"
+    violated: only 1 of 2 discard notifications were for the server that asked
+    - at 0.055 s n1 told n2 that message 1 (n1/db/1) is done, of which n2 never got a copy: it went to n3
+    ");
+}
+
+#[test]
+fn a_copy_may_be_under_way_to_whoever_is_told() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n3")
+        .external(2, "n1", "n2")
+        .sink(1, "n1")
+        .sink(2, "n1");
+    story
+        .ask("n3>n1", &[1])
+        .ask("n2>n1", &[1, 2])
+        .copy(1, "n1>n2")
+        .settle();
+    assert_snapshot!(story.told("HB-03"), @"holds: 2 of 2 discard notifications were for the server that asked");
+}
+
+#[test]
+fn a_promoted_message_keeps_its_name_and_its_new_owner_tells_of_it() {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .external(2, "n1", "n2")
+        .kill("n1")
+        .after("3h 1m")
+        .resubmits(1)
+        .resubmits(2)
+        .connect_fails("n2>n1")
+        .copy(1, "n2>n3")
+        .copy(2, "n2>n3")
+        .up("n1", "db")
+        .sink(1, "n2")
+        .sink(2, "n2")
+        .ask("n1>n2", &[1])
+        .ask("n3>n2", &[1, 2])
+        .settle();
+    assert_snapshot!(story.told("HB-03"), @"holds: 2 of 2 discard notifications were for the server that asked");
 }
 
 #[test]

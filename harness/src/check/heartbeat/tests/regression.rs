@@ -53,6 +53,49 @@ fn hb_12_asks_for_nothing_where_it_is_delivered_at_once_or_no_node_is_there() {
     assert_snapshot!(alone.told("HB-12"), @"inconclusive: no promoted message was in transit for long while a copy of it could be made");
 }
 
+#[test]
+fn hb_12_asks_for_nothing_where_the_next_hop_refused_or_another_node_serves_the_recipient() {
+    let thin = "inconclusive: no promoted message was in transit for long while a copy of it could be made";
+    let link = "n2>sink-1";
+    let answered = |code| {
+        let mut story = promoted();
+        story
+            .connect(link)
+            .command(link, "MAIL FROM:<s@x>", 250)
+            .command(link, &format!("RCPT TO:<{EXTERNAL}>"), code)
+            .after("1h")
+            .settle();
+        story.told("HB-12")
+    };
+    assert_eq!(answered(554), thin);
+    // At RCPT it is tried again, as after 452.
+    assert!(answered(552).starts_with("violated"));
+    // n1 had the message from another node, which keeps the other recipient for itself.
+    let mut story = story();
+    story
+        .boxed(1, "n1", "n2")
+        .mailbox(1)
+        .kill("n1")
+        .after("3h 1m")
+        .resubmits(1)
+        .after("1h")
+        .settle();
+    assert_eq!(story.told("HB-12"), thin);
+}
+
+#[test]
+fn hb_09_what_its_own_first_owner_gets_as_a_copy_was_never_promoted_by_it() {
+    let mut story = promoted();
+    story
+        .up("n1", "db")
+        .copy(1, "n2>n1")
+        .after("1m")
+        .view("n1", queued(&[1]))
+        .after("2h")
+        .settle();
+    assert_snapshot!(story.told("HB-09"), @"holds: 2 of 2 shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over");
+}
+
 /// n1 shows position 40, and then 12, under the same database ID.
 fn backward() -> Story {
     let mut story = story();

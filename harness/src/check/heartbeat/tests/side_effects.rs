@@ -21,6 +21,22 @@ fn refused() -> Story {
 }
 
 #[test]
+fn a_recipient_refused_with_552_is_tried_again_and_needs_no_dsn() {
+    let mut story = story();
+    let link = "n1>sink-1";
+    story
+        .external(1, "n1", "n2")
+        .connect(link)
+        .command(link, "MAIL FROM:<s@x>", 250)
+        .command(link, &format!("RCPT TO:<{EXTERNAL}>"), 552)
+        .after("5m")
+        .sink(1, "n1")
+        .ask("n2>n1", &[1])
+        .settle();
+    assert_snapshot!(story.told("HB-05"), @"inconclusive: no DSN or forked copy was under way while the shadow server asked");
+}
+
+#[test]
 fn a_dsn_comes_first() {
     let mut story = refused();
     story
