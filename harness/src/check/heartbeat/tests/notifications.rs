@@ -192,6 +192,21 @@ fn a_shadow_message_may_go_after_its_notification() {
     assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
 }
 
+/// A promoted message may be done while its copy is on the way (HB-12).
+#[test]
+fn a_notification_may_come_before_the_copy_is_confirmed() {
+    let mut story = story();
+    story.end_of_data_of(1, "n1").copy_sent(1, "n1>n2");
+    story.sink(1, "n1").ask("n2>n1", &[1]);
+    story.copy_answered(1, "n1>n2", 250).ack(1);
+    story
+        .asks("n2>n1", 2, "2m")
+        .after("1m")
+        .view("n2", shadows(&[]))
+        .settle();
+    assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
+}
+
 #[test]
 fn a_shadow_message_may_go_after_three_hours_without_an_answer() {
     let mut story = story();
