@@ -155,7 +155,10 @@ fn undelivered<'h>(
     let missing = entry.accounts.iter().filter(|(to, account)| {
         let owed = account.owed.is_some() && account.arrivals.is_empty() && account.dsns.is_empty();
         let due = due_us(case, hold.server, host_of(case, to), hold.since.t_us, ready);
+        // A next hop may have refused it for good, and the DSN be in a mailbox.
+        let fate = || ledger.fate_in_spite_of_hazards(case, entry, to);
         owed && due.is_some_and(|due| due <= case.last_us)
+            && fate().failure().is_some()
             && case.well_between(hold.server, ready, case.last_us)
     });
     missing.map(|(to, _)| *to).collect()
