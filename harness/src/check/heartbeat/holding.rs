@@ -156,7 +156,11 @@ pub(in crate::check) fn holds<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
             overdue_us: 0,
             expires_us: 0,
         };
-        hold.notified = notified(case, &hold, exchange.sent);
+        let offered = connection
+            .commands("XSHADOW")
+            .find(|(_, line)| line.split(' ').nth(1) == Some(transport_id));
+        let offered = offered.map_or(exchange.sent, |(at, _)| at);
+        hold.notified = notified(case, &hold, offered);
         hold.promoted = trail.ownership(case, &hold);
         hold.renewed = renewed(case, &hold);
         hold.overdue_us = overdue(case, &hold);
@@ -223,13 +227,13 @@ fn lost(case: &Case<'_>, server: &str, since: Moment) -> Option<Moment> {
 
 /// A message may be done while its copy is on the way (HB-12): then it is told before the copy is confirmed, and counts
 /// from there.
-fn notified(case: &Case<'_>, hold: &Hold<'_>, sent: Moment) -> Option<(Moment, bool)> {
+fn notified(case: &Case<'_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
     asks(case, hold.server, hold.primary)
         .into_iter()
         .filter_map(|ask| ask.answered)
         .find_map(|(at, told)| {
             let named = told.iter().find(|t| t.transport_id == hold.transport_id)?;
-            (at > sent).then_some((at.max(hold.since), named.delivered))
+            (at > offered).then_some((at.max(hold.since), named.delivered))
         })
 }
 
