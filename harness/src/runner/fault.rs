@@ -91,11 +91,9 @@ impl ActiveFaults {
         self.heal_those(concerns)
     }
 
-    /// Lets a frozen node go on.
+    /// Lets a frozen node go on. It may be starting, and its start waits for this; one that has crashed since it was
+    /// frozen has nothing left to thaw.
     pub(crate) fn thaw(&self, node: &str) -> Result<(), ClusterError> {
-        if self.is_down(node) {
-            return Ok(());
-        }
         self.heal_those(|fault| matches!(fault, Fault::Freeze { node: frozen } if frozen == node))
     }
 
@@ -104,11 +102,8 @@ impl ActiveFaults {
         self.heal_those(|fault| matches!(fault, Fault::DiskFull { node: full } if full == node))
     }
 
-    /// Lets a saved node go on.
+    /// Lets a saved node go on, as [`thaw`](Self::thaw) does a frozen one.
     pub(crate) fn resume(&self, node: &str) -> Result<(), ClusterError> {
-        if self.is_down(node) {
-            return Ok(());
-        }
         self.heal_those(|fault| matches!(fault, Fault::Save { node: saved } if saved == node))
     }
 

@@ -6,6 +6,9 @@ use crate::{
     sim::{SimCluster, run_in_sim},
 };
 
+/// Longer than any run here, settling included.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 fn run(scenario: &str) -> Vec<Record> {
     let head = "title = \"a test\"\nguarantees = [\"TC-01\"]\non = [\"sim\"]\n";
     let scenario = toml::from_str(&format!("{head}{scenario}")).expect("a good scenario");
@@ -28,7 +31,9 @@ fn run_plan(plan: &Plan) -> Vec<Record> {
         let recorder = Arc::new(Recorder::in_memory());
         let board = Board::new(recorder.clone(), &plan.scenario.fault).expect("good triggers");
         let cluster = SimCluster::new(plan, board.clone(), None);
-        let result = execute(plan, cluster, board, recorder.clone(), &options).await;
+        let run = execute(plan, cluster, board, recorder.clone(), &options);
+        // Virtual time: a run that waits for ever fails at once.
+        let result = timeout(LONGEST, run).await.expect("the run ends");
         assert!(result.is_ok(), "{result:?}");
         recorder.records()
     })
@@ -233,6 +238,43 @@ fn sinks_misbehave_and_dsns_come_back() {
     resubmitted Some(0)
     accepted false
     "#);
+}
+
+/// Its start waits for the thaw, and the thaw must not wait for the end of the start.
+#[test]
+fn a_node_that_freezes_while_it_starts_is_thawed() {
+    for (fault, recovery) in [("freeze", "thaw"), ("save", "resume")] {
+        let records = run(&format!(
+            r#"
+            step = [
+                {{ submit = {{ to = "n1", recipients = ["external"] }} }},
+                {{ wait-quiet = {{ at-most = "1h" }} }},
+                {{ crash = {{ node = "n1" }} }},
+                {{ start = {{ node = "n1" }} }},
+                {{ submit = {{ to = "n1", recipients = ["external"] }} }},
+            ]
+            fault = [ {{ when = "n1 disk sync", during = [3, 3], do = {{ {fault} = {{ node = "n1" }} }},
+                         after = "10m", then = {{ {recovery} = {{ node = "n1" }} }} }} ]
+            "#
+        ));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(sum(&records), @r#"
+            {"Acked": 2}
+            sinks [1, 2]
+            mailboxes {}
+            quiescent: true []
+            "#);
+        }
+        let ups: Vec<u64> = records
+            .iter()
+            .filter(|r| matches!(&r.event, Event::NodeUp { node, .. } if node == "n1"))
+            .map(|r| r.t_us / 1_000_000)
+            .collect();
+        assert!(
+            matches!(ups[..], [first, second] if second >= first + 600),
+            "{fault}: {ups:?}"
+        );
+    }
 }
 
 /// A copy of a promoted message that was done by then stayed until it expired (SN-04).
