@@ -9,6 +9,7 @@ pub mod cli;
 pub mod error;
 pub mod explore;
 pub mod history;
+pub mod probe;
 pub mod process;
 pub mod random;
 pub mod run_directory;

@@ -30,26 +30,7 @@ impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let conclusion = self.report.conclusion();
         let guarantees = self.report.by_guarantee();
-        writeln!(
-            f,
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">"
-        )?;
-        writeln!(
-            f,
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-        )?;
-        writeln!(f, "<meta name=\"color-scheme\" content=\"light dark\">")?;
-        // Should the escaping ever fail, the page still runs and loads nothing.
-        writeln!(
-            f,
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        )?;
-        writeln!(f, "<title>Gauntlet: {}</title>", self.report.headline())?;
-        writeln!(
-            f,
-            "<style>\n{}</style>\n</head>\n<body>",
-            include_str!("html/report.css")
-        )?;
+        head(f, &format!("Gauntlet: {}", self.report.headline()))?;
         self.header(f, conclusion)?;
         writeln!(f, "<main>")?;
         self.violations(f, &guarantees)?;
@@ -63,6 +44,30 @@ impl fmt::Display for Page<'_> {
         self.runs(f)?;
         writeln!(f, "</main>\n</body>\n</html>")
     }
+}
+
+/// Everything before a page's header: its title, its style sheet, and that it loads nothing.
+pub(crate) fn head(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
+    writeln!(
+        f,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">"
+    )?;
+    writeln!(
+        f,
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+    )?;
+    writeln!(f, "<meta name=\"color-scheme\" content=\"light dark\">")?;
+    // Should the escaping ever fail, the page still runs and loads nothing.
+    writeln!(
+        f,
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    )?;
+    writeln!(f, "<title>{}</title>", Escaped(title))?;
+    writeln!(
+        f,
+        "<style>\n{}</style>\n</head>\n<body>",
+        include_str!("html/report.css")
+    )
 }
 
 impl Page<'_> {
@@ -421,7 +426,7 @@ fn anchor(id: &str) -> String {
     format!("g-{slug}")
 }
 
-fn capital(sentence: &str) -> String {
+pub(crate) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars
         .next()
@@ -430,7 +435,7 @@ fn capital(sentence: &str) -> String {
 }
 
 /// Text in which HTML has no meaning, in elements and in quoted attributes. Line ends stay.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -171,7 +171,7 @@ fn status(finding: &Finding<'_>) -> TestCaseStatus {
     status
 }
 
-fn not_success(kind: NonSuccessKind, ty: &str, message: &str) -> TestCaseStatus {
+pub(crate) fn not_success(kind: NonSuccessKind, ty: &str, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(ty).set_message(one_line(message));
     status
@@ -203,7 +203,7 @@ fn mail(scenario: &ScenarioReport) -> String {
 
 /// quick-junit writes `testsuites/@skipped`, which the schema does not have. The root element holds fixed text and numbers
 /// only, so the first attribute of this name is that one.
-fn without_skipped_on_the_root(xml: &str) -> String {
+pub(crate) fn without_skipped_on_the_root(xml: &str) -> String {
     let cut = xml.find(" skipped=\"").and_then(|start| {
         let value = start + " skipped=\"".len();
         let end = value + xml[value..].find('"')? + 1;

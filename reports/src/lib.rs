@@ -13,6 +13,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+pub mod probe;
 mod summary;
 mod terminal;
 mod text;

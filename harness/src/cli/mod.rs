@@ -17,6 +17,7 @@ mod interrupt;
 mod list;
 mod node;
 mod output;
+mod probe;
 mod progress;
 mod random;
 mod rendered;
@@ -59,6 +60,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Run one scenario with every fault at every point of its run
     Explore(Box<explore::ExploreArgs>),
+    /// Put what the standards say to anything that speaks SMTP
+    Probe(Box<probe::ProbeArgs>),
     /// Show what there is: suites, scenarios, guarantees, faults, sabotages, targets
     List(list::ListArgs),
     /// Judge a recorded history again, with the checkers of today
@@ -103,6 +106,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => run::run(&args, &line),
         Command::Explore(args) => explore::run(&args, &line),
+        Command::Probe(args) => probe::run(&args, &line),
         Command::List(args) => list::run(&args),
         Command::Check(args) => check::run(&args, &line),
         Command::Replay(args) => replay::run(&args, &line),

@@ -44,6 +44,12 @@ impl Line {
         }
     }
 
+    /// One of what is counted is over.
+    pub(super) fn step(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        self.bar.inc(1);
+    }
+
     /// Takes the line away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();

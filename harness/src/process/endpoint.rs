@@ -108,7 +108,7 @@ fn message(entry: Entry, content: &[u8], epoch_us: i64) -> MailboxMessage {
 }
 
 /// RFC 3986 §2.1, for one segment of a path.
-fn percent_encoded(segment: &str) -> String {
+pub(crate) fn percent_encoded(segment: &str) -> String {
     segment.bytes().fold(String::new(), |mut text, octet| {
         if octet.is_ascii_alphanumeric() || b"-._~@".contains(&octet) {
             text.push(char::from(octet));

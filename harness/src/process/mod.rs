@@ -13,7 +13,7 @@
 
 mod cluster;
 mod disk;
-mod endpoint;
+pub(crate) mod endpoint;
 mod links;
 mod node;
 mod sink;
