@@ -10,6 +10,7 @@ pub mod error;
 pub mod explore;
 pub mod history;
 pub mod probe;
+pub mod load;
 pub mod process;
 pub mod random;
 pub mod run_directory;

@@ -10,6 +10,14 @@ use crate::error::{ExitCode, Failure};
 /// # Errors
 /// The system gives no thread, or takes no signal handler.
 pub(super) fn token() -> Result<CancellationToken, Failure> {
+    token_saying("interrupted: taking every fault back and stopping; once more to stop at once")
+}
+
+/// The same, which says this when it is cancelled.
+///
+/// # Errors
+/// As [`token`].
+pub(super) fn token_saying(said: &'static str) -> Result<CancellationToken, Failure> {
     let failed = |error: std::io::Error| {
         Failure::text(
             ExitCode::Harness,
@@ -33,9 +41,7 @@ pub(super) fn token() -> Result<CancellationToken, Failure> {
             runtime.block_on(async {
                 signals.next().await;
                 cancelled.cancel();
-                output::note(
-                    "interrupted: taking every fault back and stopping; once more to stop at once",
-                );
+                output::note(said);
                 signals.next().await;
             });
             std::process::exit(ExitCode::Interrupted as i32);

@@ -15,6 +15,7 @@ mod doctor;
 mod explore;
 mod interrupt;
 mod list;
+mod load;
 mod node;
 mod output;
 mod probe;
@@ -76,6 +77,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Run the scenarios against deliberately broken nodes: every checker must be able to fail
     Selftest(selftest::SelftestArgs),
+    /// Send mail to a server, as fast as it takes it or at a rate, and keep a ledger of what became of every message
+    Load(Box<load::LoadArgs>),
     /// Be one node of the reference cluster
     Node(node::NodeArgs),
     /// Print the JSON schema of scenario files
@@ -114,6 +117,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Load(args) => load::run(&args, &line),
         Command::Node(args) => node::run(&args),
         Command::Schema => output::print(&crate::scenario::schema()).map(|()| ExitCode::Holds),
     };

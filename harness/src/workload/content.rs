@@ -204,7 +204,7 @@ impl Content {
 }
 
 /// The value of a Date field, as lettre writes it.
-fn date_value(at: SystemTime) -> String {
+pub(crate) fn date_value(at: SystemTime) -> String {
     let mut headers = Headers::new();
     headers.set(Date::new(at));
     // What was set is there.

@@ -17,8 +17,10 @@ pub struct Malformed(pub String);
 #[derive(Debug, Default)]
 pub struct ReplyReader {
     octets: Vec<u8>,
+    /// Octets at the front of `octets` that are used up.
+    used: usize,
     /// Lines of a reply that is not whole yet.
-    lines: Vec<String>,
+    text: String,
     code: Option<u16>,
     total: usize,
 }
@@ -26,20 +28,31 @@ pub struct ReplyReader {
 impl ReplyReader {
     /// Takes octets.
     pub fn feed(&mut self, octets: &[u8]) {
+        self.octets.drain(..self.used);
+        self.used = 0;
         self.octets.extend_from_slice(octets);
     }
 
     /// The next whole reply, when there is one. After an error nothing more can be understood.
     pub fn next_reply(&mut self) -> Result<Option<Reply>, Malformed> {
-        while let Some(end) = self.octets.iter().position(|&o| o == b'\n') {
-            let line: Vec<u8> = self.octets.drain(..=end).collect();
+        // `line` changes the other fields.
+        let octets = std::mem::take(&mut self.octets);
+        let next = self.next_of(&octets);
+        self.octets = octets;
+        next
+    }
+
+    fn next_of(&mut self, octets: &[u8]) -> Result<Option<Reply>, Malformed> {
+        while let Some(end) = memchr::memchr(b'\n', &octets[self.used..]) {
+            let line = &octets[self.used..=self.used + end];
+            self.used += line.len();
             self.total += line.len();
-            let line = String::from_utf8_lossy(&line);
+            let line = String::from_utf8_lossy(line);
             if let Some(reply) = self.line(line.trim_end_matches(['\r', '\n']))? {
                 return Ok(Some(reply));
             }
         }
-        if self.total + self.octets.len() > REPLY_OCTETS {
+        if self.total + octets.len() - self.used > REPLY_OCTETS {
             return Err(Malformed("it does not end".into()));
         }
         Ok(None)
@@ -72,8 +85,9 @@ impl ReplyReader {
             Some(("-", text)) => (false, text),
             Some(_) => return Err(malformed()),
         };
-        self.lines.push(text.to_owned());
+        self.text.push_str(text);
         if !last {
+            self.text.push('\n');
             self.code = Some(code);
             return Ok(None);
         }
@@ -81,7 +95,7 @@ impl ReplyReader {
         self.total = 0;
         Ok(Some(Reply {
             code,
-            text: std::mem::take(&mut self.lines).join("\n"),
+            text: std::mem::take(&mut self.text),
         }))
     }
 }
@@ -99,6 +113,8 @@ pub fn is_refusal(reply: &Reply) -> bool {
 /// What a server offers in its answer to EHLO.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extensions {
+    /// RFC 2920.
+    pub pipelining: bool,
     /// RFC 1870.
     pub size: bool,
     /// RFC 6152.
@@ -121,6 +137,7 @@ impl Extensions {
                 .to_ascii_uppercase()
                 .as_str()
             {
+                "PIPELINING" => offered.pipelining = true,
                 "SIZE" => offered.size = true,
                 "8BITMIME" => offered.eight_bit_mime = true,
                 "SMTPUTF8" => offered.smtputf8 = true,
@@ -217,6 +234,7 @@ mod tests {
         assert_eq!(
             offered,
             Extensions {
+                pipelining: false,
                 size: true,
                 eight_bit_mime: true,
                 smtputf8: true,
