@@ -241,6 +241,7 @@ fn store(
         origin: Origin::Received,
         shadows,
         side_effects: 0,
+        delay_told: false,
     };
     let queued = Queued {
         envelope: envelope.clone(),

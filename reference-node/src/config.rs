@@ -99,6 +99,8 @@ pub struct Transport {
     pub safety_net_hold_time: Duration,
     /// MessageExpirationTimeout, default 2 d.
     pub message_expiration_timeout: Duration,
+    /// DelayNotificationTimeout, default 4 h.
+    pub delay_notification_timeout: Duration,
     /// ShadowCopyTimeout (ours): the longest that one attempt to make a copy may take, default 1 min.
     pub shadow_copy_timeout: Duration,
     /// TransientFailureRetryInterval: pause after each of the first failures of a next hop, default 5 min.

@@ -15,6 +15,7 @@ use crate::{
     config::{Compatibility, NextHop},
     delivery::{
         results::Fate,
+        scheduler::destination,
         worker::{Job, broken_fates, fates},
     },
     message::{Envelope, TransportId},
@@ -108,6 +109,30 @@ impl Node {
         session.quit().await;
     }
 
+    /// Sabotage `release-before-hub-acks`: what waits for that hub loses its shadows.
+    pub(crate) fn release_early(&self, hop: &NextHop) {
+        let mut state = self.state();
+        let mut writes = Vec::new();
+        let waits = |envelope: &Envelope| {
+            let mut hops = envelope.pending();
+            hops.any(|(_, to)| destination(&self.config, &to.path).as_ref() == Some(hop))
+        };
+        let rows: Vec<u64> = state
+            .queue
+            .iter()
+            .filter(|(_, q)| waits(&q.envelope))
+            .map(|(row, _)| *row)
+            .collect();
+        for row in rows {
+            if let Some(mut queued) = state.queue.remove(&row) {
+                self.discard(&mut state, &mut queued.envelope, &mut writes);
+                writes.push(TransportWrite::PutQueue(row, queued.envelope.clone()));
+                state.queue.insert(row, queued);
+            }
+        }
+        drop(self.submit(writes));
+    }
+
     /// The next hop has taken the message for some recipients: for these it is a shadow message here.
     fn keep_shadow(
         &self,
@@ -128,6 +153,7 @@ impl Node {
                 recipients,
                 shadows: Vec::new(),
                 side_effects: 0,
+                delay_told: false,
                 ..job.envelope.clone()
             },
             primary: session.server.clone(),

@@ -134,6 +134,8 @@ pub struct Envelope {
     pub shadows: Vec<String>,
     /// DSNs about it and forked copies of it that are still in the queue (HB-05).
     pub side_effects: u32,
+    /// This node has told the sender that it is late (RFC 3461 §5.2.5).
+    pub delay_told: bool,
 }
 
 impl Envelope {

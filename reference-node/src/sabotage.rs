@@ -100,6 +100,7 @@ sabotages! {
     ForgetDeliveredOnRestart = "forget-delivered-on-restart" breaks ["DD-03"]: "forgets at a restart what it has delivered";
     AdvertiseXshadowTo2010 = "advertise-xshadow-to-2010" breaks ["SC-18"]: "advertises XSHADOW to everybody";
     ResubmitTo2010 = "resubmit-to-2010" breaks ["SC-18"]: "resubmits from Safety Net what a 2010-style hub has acknowledged";
+    ReleaseBeforeHubAcks = "release-before-hub-acks" breaks ["SC-18"]: "lets the shadow of a message for a 2010-style hub go before the hub has acknowledged it";
     NoDelayedAck = "no-delayed-ack" breaks ["SC-19"]: "a 2010-style hub acks as soon as the message is stored";
     DeleteBeforeReport = "delete-before-report" breaks ["SC-19"]: "a 2010-style hub deletes a message when the next hop has taken it";
     AckBeforeCommit = "ack-before-commit" breaks ["TC-01"]: "acks before its own copy is written";

@@ -58,6 +58,7 @@ impl Node {
     /// Lets go of everything whose time is over.
     fn sweep(&self) {
         self.expire();
+        self.tell_delays();
         let now = self.now();
         let mut state = self.state();
         let mut writes = Vec::new();
@@ -118,6 +119,7 @@ impl Node {
             .values()
             .filter(|q| q.may_expire())
             .map(|q| self.expiry(&q.envelope));
+        let delays = state.queue.values().filter_map(|q| self.delay_due(q));
         let shadow = state.shadow.values().map(|s| self.shadow_expiry(s));
         let discards = self.discard_lifetime().into_iter().flat_map(|lifetime| {
             state
@@ -125,7 +127,12 @@ impl Node {
                 .values()
                 .flat_map(move |events| events.values().map(move |e| e.created.after(lifetime)))
         });
-        queue.chain(shadow).chain(discards).chain(net).min()
+        queue
+            .chain(delays)
+            .chain(shadow)
+            .chain(discards)
+            .chain(net)
+            .min()
     }
 }
 
@@ -135,6 +142,7 @@ pub(crate) async fn upkeep(node: Arc<Node>) {
     let t = &node.config.transport;
     let mut longest = LONGEST_SLEEP
         .min(t.message_expiration_timeout)
+        .min(t.delay_notification_timeout)
         .min(t.safety_net_hold_time);
     if let Some(lifetime) = node.discard_lifetime() {
         longest = longest.min(lifetime);

@@ -2,7 +2,10 @@
 
 mod support;
 
-use support::{Cluster, Heard, ids, message, wait_for};
+use std::sync::Arc;
+
+use reference_node::{Member, config::Config, production::Production};
+use support::{Client, Cluster, Heard, ids, message, wait_for};
 
 const ANN: &str = "ann@mailbox.example";
 const BOB: &str = "bob@mailbox.example";
@@ -163,6 +166,35 @@ fn hb_13_a_database_that_went_back_in_time_loses_nothing() {
 }
 
 #[test]
+fn hb_12_a_promoted_message_that_is_still_in_transit_is_copied_again() {
+    let mut cluster = Cluster::started(3, "ShadowResubmitTimeSpan = \"1s\"");
+    let mut client = cluster.client("n1", "EHLO client");
+    assert!(client.send(BOB, OUTSIDE, &message(1)).starts_with("250"));
+    let holds = |cluster: &Cluster, node: &str, primary: &str| {
+        let held = cluster.view(node).shadow;
+        held.iter().any(|h| h.other == primary)
+    };
+    let keeper = wait_for("a copy", || {
+        ["n2", "n3"]
+            .into_iter()
+            .find(|node| holds(&cluster, node, "n1"))
+    });
+    let third = if keeper == "n2" { "n3" } else { "n2" };
+    cluster.stop("n1");
+    // The next hop takes nothing yet: the promoted message waits, and must not depend on one server.
+    wait_for("a copy of the promoted message", || {
+        holds(&cluster, third, keeper).then_some(())
+    });
+    assert_eq!(ids(&cluster.view(keeper).queue), ["<1@x>"]);
+    assert_eq!(ids(&cluster.view(third).shadow), ["<1@x>"]);
+    cluster.sink.open();
+    wait_for("delivery, and the end of both copies", || {
+        let rest = cluster.view(keeper).queue.len() + cluster.view(third).shadow.len();
+        (cluster.sink.mail().len() == 1 && rest == 0).then_some(())
+    });
+}
+
+#[test]
 fn ro_05_a_node_that_is_back_with_its_database_delivers_once() {
     let mut cluster = Cluster::started(2, "");
     let mut client = cluster.client("n1", "EHLO client");
@@ -247,6 +279,43 @@ fn tc_06_a_refused_recipient_gets_its_sender_a_dsn_and_the_next_message_is_none_
 }
 
 #[test]
+fn a_sender_who_asks_is_told_of_a_delay_once() {
+    let cluster = Cluster::started(2, "DelayNotificationTimeout = \"300ms\"");
+    let mut client = cluster.client("n1", "EHLO client");
+    for (n, notify) in [(1, "DELAY"), (2, "FAILURE")] {
+        assert!(
+            client
+                .say("MAIL FROM:<bob@mailbox.example> ENVID=E1")
+                .starts_with("250")
+        );
+        let rcpt = format!("RCPT TO:<{OUTSIDE}> NOTIFY={notify}");
+        assert!(client.say(&rcpt).starts_with("250"));
+        assert!(client.content(&message(n)).starts_with("250"));
+    }
+    let shown = wait_for("the notification", || {
+        let shown = cluster.mailbox(BOB);
+        (!shown.is_empty()).then_some(shown)
+    });
+    for line in [
+        "Subject: Mail is delayed",
+        "Original-Envelope-Id: E1",
+        "Final-Recipient: rfc822; carl@outside.example",
+        "Action: delayed",
+        "Status: 4.4.7",
+        "Will-Retry-Until: ",
+        "Content-Type: text/rfc822-headers",
+        "Message-ID: <1@x>",
+    ] {
+        assert!(shown[0].contains(line), "{line}: {}", shown[0]);
+    }
+    cluster.sink.open();
+    wait_for("delivery, and nothing else", || {
+        (cluster.sink.mail().len() == 2 && cluster.view("n1").queue.is_empty()).then_some(())
+    });
+    assert_eq!(cluster.mailbox(BOB).len(), 1, "one notification");
+}
+
+#[test]
 fn to_01_a_copy_that_comes_after_its_discard_is_not_held() {
     let cluster = Cluster::started(
         2,
@@ -310,6 +379,41 @@ fn a_message_of_the_biggest_size_is_copied_and_delivered() {
     });
     content.push_str("x\r\n");
     assert!(client.send(BOB, ANN, &content).starts_with("552"));
+}
+
+#[test]
+fn a_message_of_the_biggest_size_comes_through_a_front_end() {
+    let cluster = Cluster::started(2, "[receive-connector]\nMaxMessageSize = 1000");
+    let config = format!(
+        "name = \"f1\"\nlisten = \"127.0.0.1:0\"\nrole = \"front-end\"\n[receive-connector]\nMaxMessageSize = 1000\n\
+         [[server]]\nname = \"f1\"\naddress = \"127.0.0.1:1\"\nsite = \"s\"\nrole = \"front-end\"\n{}",
+        cluster.servers()
+    );
+    let config = Config::parse(&config).expect("a good configuration");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a directory");
+    let env = Production::new(directory.path()).expect("a directory");
+    let front_end = runtime
+        .block_on(Member::start(config, Arc::new(env)))
+        .expect("a front end");
+    let mut client = Client::greeted(front_end.address(), "NOOP");
+    let hello = client.say("EHLO client");
+    let promised: usize = hello
+        .lines()
+        .find_map(|line| line.get(4..)?.strip_prefix("SIZE ")?.parse().ok())
+        .expect("a SIZE line");
+    assert!(promised < 1000, "{promised}");
+    let mut content = message(1);
+    while content.len() < promised {
+        content.insert(content.len() - 2, 'x');
+    }
+    let reply = client.send(BOB, ANN, &content);
+    assert!(reply.starts_with("250"), "{reply}");
+    let reply = client.say(&format!("MAIL FROM:<{BOB}> SIZE={}", promised + 1));
+    assert!(reply.starts_with("552 5.3.4"), "{reply}");
+    wait_for("its delivery", || {
+        (cluster.mailbox(ANN).len() == 1).then_some(())
+    });
 }
 
 #[test]

@@ -32,7 +32,8 @@ const DURATION: Duration = Duration::from_secs(10);
 const MOST_OCTETS: usize = 1 << 30;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Closed loop (no --rate): each session begins its next message when the one before it is over; the message's
+#[command(
+    after_help = "Closed loop (no --rate): each session begins its next message when the one before it is over; the message's
 latency counts from its beginning. Open loop (--rate): message n is due n/RATE seconds after the start, whatever
 became of those before it, and its latency counts from then, so that a server that stalls cannot hide the messages
 that it kept waiting (no coordinated omission).
@@ -52,7 +53,8 @@ Examples:
   gauntlet load 127.0.0.1:2525
   gauntlet load 127.0.0.1:2525 --sessions 50 --count 100000 --size 1KiB..64KiB --ledger ledger.jsonl
   gauntlet load mx.example:25 --rate 500 --duration 5m --json figures.json
-  gauntlet load 127.0.0.1:2525 --per-connection 1 --pipelining off --helo")]
+  gauntlet load 127.0.0.1:2525 --per-connection 1 --pipelining off --helo"
+)]
 pub(super) struct LoadArgs {
     /// Whom to send to
     #[arg(value_name = "HOST:PORT")]
@@ -206,8 +208,10 @@ pub(super) fn run(args: &LoadArgs, command: &str) -> Done {
         "interrupted: waiting a second for the replies that are due; once more to stop at once",
     )?;
     let line = ProgressLine::new(args.quiet);
-    let done = load::run(&plan, &ledger, &interrupted, &mut |so_far| line.tell(so_far))
-        .map_err(|error| Failure::text(ExitCode::Harness, error.to_string()));
+    let done = load::run(&plan, &ledger, &interrupted, &mut |so_far| {
+        line.tell(so_far)
+    })
+    .map_err(|error| Failure::text(ExitCode::Harness, error.to_string()));
     line.finish();
     let done = done?;
     ledger
@@ -227,7 +231,11 @@ pub(super) fn run(args: &LoadArgs, command: &str) -> Done {
             format!(
                 "{}: {}",
                 args.target,
-                report.errors.keys().next().map_or("no connection", String::as_str)
+                report
+                    .errors
+                    .keys()
+                    .next()
+                    .map_or("no connection", String::as_str)
             ),
         )),
         _ if done.figures.counts.acked == 0 => Ok(ExitCode::Inconclusive),
@@ -248,9 +256,7 @@ fn plan(args: &LoadArgs) -> Result<LoadPlan, Failure> {
             _ => Failure::text(ExitCode::Missing, format!("{}: {error}", args.target)),
         })?
         .next()
-        .ok_or_else(|| {
-            Failure::text(ExitCode::Missing, format!("{}: no address", args.target))
-        })?;
+        .ok_or_else(|| Failure::text(ExitCode::Missing, format!("{}: no address", args.target)))?;
     let numbered = |n: u32| match args.to.rsplit_once('@') {
         Some((name, domain)) if args.recipients > 1 => format!("{name}-{n}@{domain}"),
         _ => args.to.clone(),
@@ -324,7 +330,10 @@ struct Latencies {
 }
 
 impl<'a> Report<'a> {
-    #[expect(clippy::cast_precision_loss, reason = "rates are read, not counted with")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "rates are read, not counted with"
+    )]
     fn new(
         plan: &LoadPlan,
         target: &'a str,
@@ -398,7 +407,11 @@ impl<'a> Report<'a> {
         }
         if !self.recipients_refused_by_code.is_empty() {
             let refused = self.recipients_refused_by_code;
-            rows.push(row("recipients refused", refused.values().sum(), codes(refused)));
+            rows.push(row(
+                "recipients refused",
+                refused.values().sum(),
+                codes(refused),
+            ));
         }
         let width = output::width();
         text.push_str(&table::table(&["outcome", "messages", ""], &rows, width));
@@ -424,12 +437,23 @@ impl<'a> Report<'a> {
             .collect();
         if !rows.is_empty() {
             let headings = [
-                "latency, ms", "count", "min", "p50", "p90", "p99", "p99.9", "max",
+                "latency, ms",
+                "count",
+                "min",
+                "p50",
+                "p90",
+                "p99",
+                "p99.9",
+                "max",
             ];
             text.push_str(&table::table(&headings, &rows, width));
             text.push_str(&format!(
                 "\n{} loop: a message's latency counts from {}.\n",
-                if self.rate.is_some() { "Open" } else { "Closed" },
+                if self.rate.is_some() {
+                    "Open"
+                } else {
+                    "Closed"
+                },
                 self.latency_counts_from
             ));
         }
@@ -484,7 +508,10 @@ impl ProgressLine {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate that is read at a glance")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate that is read at a glance"
+    )]
     fn tell(&self, so_far: SoFar) {
         let Counts {
             acked,

@@ -6,7 +6,16 @@ fn sizes_are_octets_or_a_range_of_them() {
     assert_eq!(sizes("4096"), Ok(4096..=4096));
     assert_eq!(sizes("1KiB..64KiB"), Ok(1024..=65536));
     assert_eq!(sizes("2 MiB"), Ok(2 << 20..=2 << 20));
-    for bad in ["", "KiB", "5..4", "4kb", "1..", "-1", "2GiB", "99999999999999999999"] {
+    for bad in [
+        "",
+        "KiB",
+        "5..4",
+        "4kb",
+        "1..",
+        "-1",
+        "2GiB",
+        "99999999999999999999",
+    ] {
         assert!(sizes(bad).is_err(), "{bad}");
     }
 }
@@ -44,6 +53,12 @@ fn the_table_reads_well() {
         sessions: 10,
         ..crate::load::testing::plan()
     };
-    let report = Report::new(&plan, "127.0.0.1:25", "gauntlet load", Reason::Duration, &figures);
+    let report = Report::new(
+        &plan,
+        "127.0.0.1:25",
+        "gauntlet load",
+        Reason::Duration,
+        &figures,
+    );
     insta::assert_snapshot!(report.text(), @"");
 }

@@ -84,13 +84,14 @@ impl Connection {
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
             let Self { stream, limits, .. } = self;
-            let written = poll_fn(|cx| {
-                match Pin::new(&mut *stream).poll_write_vectored(cx, pieces) {
-                    Poll::Ready(written) => Poll::Ready(written.map_err(Broken::from)),
-                    Poll::Pending => limits.poll(cx, "room to write").map(Err),
-                }
-            })
-            .await?;
+            let written =
+                poll_fn(
+                    |cx| match Pin::new(&mut *stream).poll_write_vectored(cx, pieces) {
+                        Poll::Ready(written) => Poll::Ready(written.map_err(Broken::from)),
+                        Poll::Pending => limits.poll(cx, "room to write").map(Err),
+                    },
+                )
+                .await?;
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
@@ -120,10 +121,12 @@ impl Connection {
                 limits,
             } = self;
             let mut buffer = ReadBuf::new(&mut input[..]);
-            poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(read) => Poll::Ready(read.map_err(Broken::from)),
-                Poll::Pending => limits.poll(cx, "reply").map(Err),
-            })
+            poll_fn(
+                |cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(read) => Poll::Ready(read.map_err(Broken::from)),
+                    Poll::Pending => limits.poll(cx, "reply").map(Err),
+                },
+            )
             .await?;
             match buffer.filled() {
                 [] => return Err(Broken::Closed),

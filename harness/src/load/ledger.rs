@@ -61,7 +61,11 @@ pub struct Entry<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
 enum Line<'a> {
     Begin {
         version: u32,

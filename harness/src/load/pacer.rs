@@ -23,24 +23,22 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// The system gives no thread.
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new()
-        .name("pacer".into())
-        .spawn(move || {
-            let permits = |n: u64| {
-                let n = usize::try_from(n).unwrap_or(usize::MAX);
-                shared.due_now.add_permits(n);
+    thread::Builder::new().name("pacer".into()).spawn(move || {
+        let permits = |n: u64| {
+            let n = usize::try_from(n).unwrap_or(usize::MAX);
+            shared.due_now.add_permits(n);
+        };
+        let mut given = 0;
+        while !shared.over() {
+            let due = shared.due_until(shared.started.elapsed());
+            permits(due - given);
+            given = due;
+            let Some(next) = shared.due_at(given + 1) else {
+                break;
             };
-            let mut given = 0;
-            while !shared.over() {
-                let due = shared.due_until(shared.started.elapsed());
-                permits(due - given);
-                given = due;
-                let Some(next) = shared.due_at(given + 1) else {
-                    break;
-                };
-                let wait = next.saturating_duration_since(Instant::now());
-                thread::sleep(wait.min(LONGEST_SLEEP));
-            }
-            permits(shared.plan.sessions.into());
-        })
+            let wait = next.saturating_duration_since(Instant::now());
+            thread::sleep(wait.min(LONGEST_SLEEP));
+        }
+        permits(shared.plan.sessions.into());
+    })
 }

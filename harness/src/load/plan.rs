@@ -82,7 +82,9 @@ pub struct LoadPlan {
 
 /// Why no message of this kind can be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a message of {asked} octets has no room for its header section; the smallest one has {smallest}")]
+#[error(
+    "a message of {asked} octets has no room for its header section; the smallest one has {smallest}"
+)]
 pub struct TooSmall {
     /// Octets asked for.
     pub asked: usize,
@@ -93,7 +95,10 @@ pub struct TooSmall {
 impl LoadPlan {
     /// The Message-ID of a message.
     pub fn message_id(&self, number: u32) -> String {
-        format!("<{number:0DIGITS$}.{:016x}@load.gauntlet.example>", self.run)
+        format!(
+            "<{number:0DIGITS$}.{:016x}@load.gauntlet.example>",
+            self.run
+        )
     }
 
     /// Octets of a message, the same for the same run and number.
@@ -185,7 +190,9 @@ impl Template {
     /// The Message-ID in a copy of the header section.
     pub fn message_id<'h>(&self, header: &'h [u8]) -> &'h str {
         let from = self.numbers[1] - 1;
-        let ids = header[from..].split_inclusive(|octet| *octet == b'>').next();
+        let ids = header[from..]
+            .split_inclusive(|octet| *octet == b'>')
+            .next();
         // It is ASCII: `LoadPlan::message_id` made it.
         std::str::from_utf8(ids.unwrap_or_default()).unwrap_or_default()
     }

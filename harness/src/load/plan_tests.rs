@@ -16,9 +16,15 @@ fn template(plan: &LoadPlan) -> Template {
 
 #[test]
 fn messages_of_every_size_are_good_content() {
-    let least = Template::new(&LoadPlan { size: 1..=1, ..plan() }, SystemTime::UNIX_EPOCH)
-        .expect_err("no room")
-        .smallest;
+    let least = Template::new(
+        &LoadPlan {
+            size: 1..=1,
+            ..plan()
+        },
+        SystemTime::UNIX_EPOCH,
+    )
+    .expect_err("no room")
+    .smallest;
     let plan = LoadPlan {
         size: least..=least + 400,
         ..plan()
@@ -67,7 +73,13 @@ fn sizes_are_drawn_from_the_range_and_the_same_again() {
 
 #[test]
 fn too_small_a_message_is_an_error() {
-    let error = Template::new(&LoadPlan { size: 10..=1024, ..plan() }, SystemTime::UNIX_EPOCH)
-        .expect_err("too small");
+    let error = Template::new(
+        &LoadPlan {
+            size: 10..=1024,
+            ..plan()
+        },
+        SystemTime::UNIX_EPOCH,
+    )
+    .expect_err("too small");
     insta::assert_snapshot!(error, @"");
 }

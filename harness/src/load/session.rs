@@ -131,7 +131,11 @@ impl Session {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             let last = self.open.as_ref().is_some_and(|open| {
-                worker.shared.plan.per_connection.is_some_and(|most| open.carried >= most)
+                worker
+                    .shared
+                    .plan
+                    .per_connection
+                    .is_some_and(|most| open.carried >= most)
             });
             if last {
                 self.quit().await;
@@ -147,8 +151,12 @@ impl Session {
         }
         let worker = Rc::clone(&self.worker);
         let began = Instant::now();
-        let connected =
-            Connection::open(worker.shared.plan.target, worker.shared.plan.patience, &worker.shared.cut).await;
+        let connected = Connection::open(
+            worker.shared.plan.target,
+            worker.shared.plan.patience,
+            &worker.shared.cut,
+        )
+        .await;
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(broken) => {
@@ -362,7 +370,13 @@ impl Session {
         }
     }
 
-    fn write_down(&mut self, (number, size): (u32, usize), due: Instant, begun: Instant, ended: &Ended) {
+    fn write_down(
+        &mut self,
+        (number, size): (u32, usize),
+        due: Instant,
+        begun: Instant,
+        ended: &Ended,
+    ) {
         let worker = Rc::clone(&self.worker);
         worker.shared.count(ended.outcome);
         let mut figures = worker.figures.borrow_mut();
@@ -412,7 +426,8 @@ impl Session {
     /// Says QUIT on an open connection, and forgets it.
     async fn quit(&mut self) {
         if let Some(mut open) = self.open.take() {
-            open.connection.set_patience(self.worker.shared.plan.patience.min(LAST_WORDS));
+            open.connection
+                .set_patience(self.worker.shared.plan.patience.min(LAST_WORDS));
             // Whatever comes back, it is over.
             if open.connection.write_one(b"QUIT\r\n").await.is_ok() {
                 let _ = open.connection.reply().await;

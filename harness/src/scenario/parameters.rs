@@ -77,6 +77,7 @@ parameters! {
     ShadowMessageAutoDiscardInterval: Kind::Duration, "2d", "how long a primary server keeps discard events nobody asked for";
     SafetyNetHoldTime: Kind::Duration, "2d", "how long processed messages stay in Safety Net";
     MessageExpirationTimeout: Kind::Duration, "2d", "how long a message may wait in a queue";
+    DelayNotificationTimeout: Kind::Duration, "4h", "how long a message waits before a sender who asked for it is told of the delay";
     MaxAcknowledgementDelay: Kind::Duration, "30s", "how long a 2010-style hub holds an ack back at most (Exchange 2010)";
     ShadowCopyTimeout: Kind::Duration, "1m", "how long a session to a shadow server may take (the reference node's own)";
     TransientFailureRetryInterval: Kind::Duration, "5m", "wait between the first delivery attempts after a 4yz (the reference node's own)";
@@ -149,6 +150,10 @@ mod tests {
             (
                 "MessageExpirationTimeout",
                 transport.message_expiration_timeout,
+            ),
+            (
+                "DelayNotificationTimeout",
+                transport.delay_notification_timeout,
             ),
             ("MaxAcknowledgementDelay", receive.max_acknowledgement_delay),
             ("ShadowCopyTimeout", transport.shadow_copy_timeout),

@@ -38,6 +38,7 @@ fn the_documented_defaults() {
         (2 * DAY, 2 * DAY)
     );
     assert_eq!(t.shadow_message_auto_discard_interval, 2 * DAY);
+    assert_eq!(t.delay_notification_timeout, 4 * HOUR);
     assert_eq!(
         (
             config.receive.inactivity_timeout,

@@ -11,6 +11,8 @@ use crate::{
 pub enum Action {
     /// It will never be delivered.
     Failed,
+    /// It is not delivered yet.
+    Delayed,
     /// It is in the mailbox.
     Delivered,
     /// It was handed to a server that sends no notifications.
@@ -22,6 +24,7 @@ impl Action {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Relayed => "relayed",
         }
@@ -39,6 +42,8 @@ pub struct Report {
     pub status: String,
     /// The other side's words, if there were any.
     pub diagnostic: Option<String>,
+    /// Until when it is tried, where it is late (RFC 3464 §2.3.9).
+    pub retried_until: Option<Timestamp>,
 }
 
 /// Whether the sender wants to hear of it (RFC 3461 §4.1).
@@ -47,6 +52,7 @@ pub fn wanted(notify: Notify, action: Action) -> bool {
         (Notify::Never, _) => false,
         (Notify::Unspecified, action) => action == Action::Failed,
         (Notify::When { failure, .. }, Action::Failed) => failure,
+        (Notify::When { delay, .. }, Action::Delayed) => delay,
         (Notify::When { success, .. }, Action::Delivered | Action::Relayed) => success,
     }
 }
@@ -60,11 +66,20 @@ pub fn compose(
     now: Timestamp,
     boundary: &str,
 ) -> Vec<u8> {
-    let failed = reports.iter().any(|r| r.action == Action::Failed);
-    let subject = if failed {
-        "Undeliverable mail"
+    let any = |action| reports.iter().any(|r| r.action == action);
+    let failed = any(Action::Failed);
+    let (subject, what) = if failed {
+        (
+            "Undeliverable mail",
+            "Your message could not be delivered to:",
+        )
+    } else if any(Action::Delayed) {
+        (
+            "Mail is delayed",
+            "Your message could not be delivered yet, and will be tried again, to:",
+        )
     } else {
-        "Mail was delivered"
+        ("Mail was delivered", "Your message was delivered to:")
     };
     let mut text = String::new();
     let mut line = |l: &str| {
@@ -87,11 +102,7 @@ pub fn compose(
     line(&format!("--{boundary}"));
     line("Content-Type: text/plain; charset=us-ascii");
     line("");
-    line(if failed {
-        "Your message could not be delivered to:"
-    } else {
-        "Your message was delivered to:"
-    });
+    line(what);
     line("");
     for report in reports {
         let said = report
@@ -126,6 +137,9 @@ pub fn compose(
         line(&format!("Status: {}", report.status));
         if let Some(diagnostic) = &report.diagnostic {
             line(&format!("Diagnostic-Code: smtp; {diagnostic}"));
+        }
+        if let Some(until) = report.retried_until {
+            line(&format!("Will-Retry-Until: {}", header_date(until)));
         }
     }
     line("");
@@ -189,12 +203,14 @@ mod tests {
             origin: Origin::Received,
             shadows: vec![],
             side_effects: 0,
+            delay_told: false,
         };
         let report = Report {
             recipient: 0,
             action: Action::Failed,
             status: "5.1.1".into(),
             diagnostic: Some("550 5.1.1 no such user".into()),
+            retried_until: None,
         };
         let dsn = compose(
             &envelope,
@@ -256,5 +272,13 @@ mod tests {
         );
         assert!(!wanted(Notify::Never, Action::Failed) && wanted(never_success, Action::Failed));
         assert!(!wanted(never_success, Action::Relayed));
+        let delay = Notify::When {
+            success: false,
+            failure: false,
+            delay: true,
+        };
+        assert!(wanted(delay, Action::Delayed) && !wanted(delay, Action::Failed));
+        assert!(!wanted(never_success, Action::Delayed));
+        assert!(!wanted(Notify::Unspecified, Action::Delayed));
     }
 }

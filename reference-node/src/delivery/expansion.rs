@@ -64,6 +64,7 @@ impl Node {
                 },
                 shadows: Vec::new(),
                 side_effects: 0,
+                delay_told: false,
                 ..envelope.clone()
             };
             drop(self.submit(vec![

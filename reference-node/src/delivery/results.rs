@@ -163,12 +163,13 @@ impl Node {
                 action,
                 status,
                 diagnostic,
+                retried_until: None,
             });
         }
     }
 
     /// Makes the notification that the sender is owed (TC-06); it is a side effect of the message (HB-05).
-    fn notify(
+    pub(super) fn notify(
         &self,
         state: &mut State,
         row: u64,
@@ -244,6 +245,7 @@ impl Node {
             origin: Origin::Notification { about: row },
             shadows: Vec::new(),
             side_effects: 0,
+            delay_told: false,
         };
         envelope.side_effects += 1;
         self.tracking.event(TrackingEvent::Dsn, "DSN", envelope, "");
@@ -316,7 +318,7 @@ impl Node {
     }
 
     /// Keeps a discard event for each server that has a shadow of the message.
-    fn discard(
+    pub(crate) fn discard(
         &self,
         state: &mut State,
         envelope: &mut Envelope,

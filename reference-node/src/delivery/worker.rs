@@ -89,7 +89,12 @@ impl Node {
             }
             NextHop::MailboxServer(server) => self.hand_over_to(hop, server).await,
             NextHop::Hub(hub) if self.is_hub_2010() => self.hand_on(hop, hub).await,
-            NextHop::Hub(hub) => self.relay_to(hop, hub).await,
+            NextHop::Hub(hub) => {
+                if self.sabotaged(Sabotage::ReleaseBeforeHubAcks) {
+                    self.release_early(hop);
+                }
+                self.relay_to(hop, hub).await
+            }
             NextHop::SmartHost(address) => self.deliver_outside(hop, address).await,
         }
     }
@@ -254,6 +259,7 @@ impl Node {
             origin: crate::message::Origin::Received,
             shadows: Vec::new(),
             side_effects: 0,
+            delay_told: false,
         };
         let recipients: Vec<&RcptTo> = transaction.recipients.iter().collect();
         match self

@@ -19,7 +19,14 @@ use super::{
     FrontEnd, servers,
     session::{Event, Session, Verb},
 };
-use crate::{client::Client, env::BoxStream, sabotage::Sabotage, smtp::Reply, trace::trace_field};
+use crate::{
+    client::Client,
+    config::Config,
+    env::{BoxStream, Timestamp},
+    sabotage::Sabotage,
+    smtp::Reply,
+    trace::trace_field,
+};
 
 /// A session to a transport server.
 struct Behind {
@@ -62,11 +69,7 @@ impl Connection {
         let config = &front.config;
         let active = Instant::now();
         Self {
-            session: Session::new(
-                &config.name,
-                config.receive.max_message_size,
-                config.sabotage,
-            ),
+            session: Session::new(&config.name, promised_size(config, &from), config.sabotage),
             deadline: active + config.receive.connection_timeout,
             front,
             stream,
@@ -360,6 +363,25 @@ impl Connection {
         )
     }
 }
+
+/// The largest content that senders are promised: the front end's own trace field comes on top of it, and what the
+/// transport server gets then must not be too big for that.
+fn promised_size(config: &Config, from: &str) -> u64 {
+    let most = config.receive.max_message_size;
+    if most == 0 {
+        return 0;
+    }
+    let helo = "x".repeat(LONGEST_NAME);
+    let trace = trace_field(&helo, from, &config.name, "UTF8SMTP", None, LONG_DATE);
+    // 0 would mean that there is no limit.
+    most.saturating_sub(trace.len() as u64).max(1)
+}
+
+/// The twelfth of a month: a date is as long as any other of two digits.
+const LONG_DATE: Timestamp = Timestamp(11 * 24 * 3600 * 1000);
+
+/// A client's name in HELO or EHLO (RFC 5321 §4.5.3.1.2).
+const LONGEST_NAME: usize = 255;
 
 /// `451 4.4.0`: the message is in nobody's hands.
 fn nobody(text: &str) -> Reply {

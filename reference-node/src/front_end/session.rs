@@ -13,7 +13,10 @@ use crate::{
         Command, Reply,
         command::{Context, verb},
         data::Decoder,
-        session::input::{Input, Line},
+        session::{
+            input::{Input, Line},
+            too_big,
+        },
     },
 };
 
@@ -107,7 +110,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A new session; the greeting is in the output.
+    /// A new session; the greeting is in the output. `max_message_size`: the largest content in octets that senders
+    /// are promised (RFC 1870); 0 for no limit.
     pub(super) fn new(hostname: &str, max_message_size: u64, sabotage: Option<Sabotage>) -> Self {
         let mut output = Vec::new();
         Reply::plain(220, format!("{hostname} ESMTP")).write(&mut output);
@@ -285,6 +289,11 @@ impl Session {
                 }
                 if let Some(reply) = self.no_mail_now() {
                     self.refuse(&reply);
+                    return None;
+                }
+                // RFC 1870 §6.1: what was announced in EHLO holds, whatever the transport servers' own limit is.
+                if self.max_message_size != 0 && from.size > Some(self.max_message_size) {
+                    self.refuse(&too_big());
                     return None;
                 }
                 self.mail_smtputf8 = from.smtputf8;

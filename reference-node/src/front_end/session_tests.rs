@@ -101,3 +101,11 @@ fn tc_03_the_end_of_the_connection_is_no_end_of_data() {
         "{passed}"
     );
 }
+
+#[test]
+fn a_message_that_is_announced_too_big_goes_nowhere() {
+    let said = "EHLO a\r\nMAIL FROM:<a@b> SIZE=1001\r\nMAIL FROM:<a@b> SIZE=1000\r\nQUIT\r\n";
+    let (heard, passed) = talk(said, 11);
+    assert_eq!(heard, "220 250 552 250 221");
+    assert_eq!(passed, "MAIL FROM:<a@b> SIZE=1000\r\n");
+}

@@ -67,6 +67,7 @@ impl Node {
             origin: Origin::Received,
             shadows: Vec::new(),
             side_effects: 0,
+            delay_told: false,
         };
         let record = ShadowRecord {
             envelope,

@@ -335,7 +335,7 @@ enum Step {
 }
 
 /// RFC 1870 §6
-fn too_big() -> Reply {
+pub(crate) fn too_big() -> Reply {
     Reply::new(
         552,
         (5, 3, 4),

@@ -128,12 +128,7 @@ impl Cluster {
              OutboundConnectionFailureRetryInterval = \"100ms\"\n{}\n[send-connector]\nSmtpMaxSessionsPerNextHop = 1\n",
             self.transport
         );
-        for (name, front) in &self.fronts {
-            text.push_str(&format!(
-                "[[server]]\nname = \"{name}\"\naddress = \"{}\"\nsite = \"s\"\n",
-                front.address()
-            ));
-        }
+        text.push_str(&self.servers());
         text.push_str("[[route]]\ndomain = \"mailbox.example\"\nmailbox-server = \"n1\"\n");
         text.push_str(&format!(
             "[[route]]\ndomain = \"*\"\nsmart-host = \"{}\"\n",
@@ -210,7 +205,27 @@ impl Cluster {
 
     /// A client's session with a node, after `hello`.
     pub(crate) fn client(&self, node: &str, hello: &str) -> Client {
-        let mut client = Client::connect(self.fronts[node].address());
+        Client::greeted(self.fronts[node].address(), hello)
+    }
+
+    /// The `[[server]]` sections that every server of this cluster has.
+    pub(crate) fn servers(&self) -> String {
+        self.fronts
+            .iter()
+            .map(|(name, front)| {
+                format!(
+                    "[[server]]\nname = \"{name}\"\naddress = \"{}\"\nsite = \"s\"\n",
+                    front.address()
+                )
+            })
+            .collect()
+    }
+}
+
+impl Client {
+    /// A session with whoever listens at this address, after `hello`.
+    pub(crate) fn greeted(address: &str, hello: &str) -> Self {
+        let mut client = Self::connect(address);
         client.reply();
         client.say(hello);
         client
@@ -278,6 +293,11 @@ impl Client {
             let reply = self.say(&line);
             assert!(reply.starts_with("250"), "{line}: {reply}");
         }
+        self.content(content)
+    }
+
+    /// Ends an open transaction with this content; the final reply.
+    pub(crate) fn content(&mut self, content: &str) -> String {
         assert!(self.say("DATA").starts_with("354"));
         self.stream.write_all(content.as_bytes()).expect("sent");
         self.say(".")
