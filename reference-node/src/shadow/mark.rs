@@ -1,6 +1,7 @@
 //! A place in a database's log, as servers tell it to one another (PROTOCOL.md, HB-13).
 //!
-//! A position counts the requests that a database has made durable. Every start of a node begins an epoch with a random
+//! A position counts the requests that a database has made durable, except those that only note what another server has
+//! shown. Every start of a node begins an epoch with a random
 //! number, and the database remembers where each began: so a server that knows a place can be told whether the database
 //! ever came there, however far it has gone since.
 

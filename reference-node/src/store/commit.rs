@@ -28,6 +28,11 @@ pub(super) trait Schema: Send + Sync + 'static {
     type Request: Send + Sync + 'static;
     type Answer: Send + 'static;
 
+    /// By how much the log position grows with this request: 0 for one that is no news to other servers.
+    fn advance(_request: &Self::Request) -> u64 {
+        1
+    }
+
     /// Applies them in order, within one transaction; an answer each. A batch may be applied again when nobody
     /// knows whether its commit succeeded.
     fn apply(
@@ -77,7 +82,7 @@ pub(super) struct Committer<S: Schema> {
 }
 
 impl<S: Schema> Committer<S> {
-    /// Starts the commit task. `position` counts the requests that are durable.
+    /// Starts the commit task. `position` grows with the requests that become durable.
     pub(super) fn start(
         env: &Arc<dyn Environment>,
         file: Arc<DatabaseFile>,
@@ -111,7 +116,7 @@ impl<S: Schema> Committer<S> {
             .submitted
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *submitted += 1;
+        *submitted += S::advance(&request);
         if let Some(reason) = self.failed.get() {
             // The receiver is in our hand: it can't be gone.
             let _ = answer.send(Err(StoreError(reason.clone())));
@@ -130,7 +135,7 @@ impl<S: Schema> Committer<S> {
         self.failed.get().map(String::as_str)
     }
 
-    /// How many requests have become durable in this database's life.
+    /// How far this database has come: the sum of [`Schema::advance`] over what is durable.
     pub(super) fn position(&self) -> u64 {
         self.position.load(Ordering::SeqCst)
     }
@@ -188,8 +193,8 @@ impl<S: Schema> Task<S> {
                 move || {
                     let outcome = commit(&file, &*schema, &requests);
                     if outcome.is_ok() {
-                        let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
-                        position.fetch_add(count, Ordering::SeqCst);
+                        let advance = requests.iter().map(S::advance).sum();
+                        position.fetch_add(advance, Ordering::SeqCst);
                     }
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 }

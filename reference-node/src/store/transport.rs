@@ -219,7 +219,7 @@ impl TransportStore {
         &self.id
     }
 
-    /// Grows with every request that becomes durable (HB-13).
+    /// Grows with every request that becomes durable and is not only about what other servers have shown (HB-13).
     pub fn position(&self) -> u64 {
         self.committer.position()
     }
@@ -431,12 +431,18 @@ impl Schema for Transport {
     type Request = Vec<TransportWrite>;
     type Answer = ();
 
+    /// What other servers have shown is no news to them. If it were, each heartbeat would move the position that the next
+    /// one shows, and an idle cluster would write for ever.
+    fn advance(request: &Self::Request) -> u64 {
+        let notes = |write: &TransportWrite| matches!(write, TransportWrite::SetShown(..));
+        u64::from(request.is_empty() || !request.iter().all(notes))
+    }
+
     fn apply(
         &self,
         transaction: &WriteTransaction,
         batch: &[Self::Request],
     ) -> Result<Vec<()>, redb::Error> {
-        let count = batch.len();
         let mut meta = transaction.open_table(META)?;
         let mut queue = transaction.open_table(QUEUE)?;
         let mut shadow = transaction.open_table(SHADOW)?;
@@ -504,9 +510,10 @@ impl Schema for Transport {
                 .max(row + 1);
             meta.insert(NEXT_ROW, next.to_le_bytes().as_slice())?;
         }
-        let position = self.position.load(std::sync::atomic::Ordering::SeqCst) + count as u64;
+        let advance = batch.iter().map(Self::advance).sum::<u64>();
+        let position = self.position.load(std::sync::atomic::Ordering::SeqCst) + advance;
         meta.insert(POSITION, position.to_le_bytes().as_slice())?;
-        Ok(vec![(); count])
+        Ok(vec![(); batch.len()])
     }
 }
 
