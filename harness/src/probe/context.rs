@@ -227,12 +227,22 @@ impl Context {
     /// # Errors
     /// Inconclusive when the server refuses.
     pub async fn send(&self, session: &mut Connection, content: &[u8]) -> Checked {
+        self.taken(session, content)
+            .await
+            .map_err(Stop::in_preparation)
+    }
+
+    /// Sends content (stuffed here) in an open session, as a whole transaction of its own. The server fails when it does not
+    /// take it; that MAIL, RCPT and DATA are accepted is only prepared.
+    ///
+    /// # Errors
+    /// The reply to the end of data is not 250, or what comes before it is refused.
+    pub async fn taken(&self, session: &mut Connection, content: &[u8]) -> Checked {
         self.open(session).await?;
         session.prepare("DATA", "354").await?;
         session.owe("the end of data");
         session.send(stuffed(content)).await;
-        session.prepared("250").await?;
-        Ok(())
+        session.reply().await?.expect("250")
     }
 
     // Messages.
@@ -284,7 +294,11 @@ impl Context {
         .await
     }
 
-    async fn arrived_where(
+    /// The first message that this holds for.
+    ///
+    /// # Errors
+    /// As [`arrived`](Self::arrived).
+    pub async fn arrived_where(
         &self,
         token: &Token,
         expected: &str,

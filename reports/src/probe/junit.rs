@@ -27,7 +27,7 @@ use crate::{Conclusion, ReportError};
 pub fn junit(report: &ProbeReport) -> Result<String, ReportError> {
     let mut out = Report::new(ROOT_NAME);
     for (section, cases) in report.sections() {
-        let mut suite = TestSuite::new(one_line(section));
+        let mut suite = TestSuite::new(one_line(&section));
         let mut property = |name: &str, value: &str| {
             suite.add_property((name.to_owned(), one_line(value)));
         };

@@ -303,8 +303,8 @@ impl ProbeReport {
     }
 
     /// The sections in the order of the cases, each with its cases.
-    pub fn sections(&self) -> Vec<(&str, Vec<&ProbeCase>)> {
-        let mut sections: Vec<(&str, Vec<&ProbeCase>)> = Vec::new();
+    pub fn sections(&self) -> Vec<(String, Vec<&ProbeCase>)> {
+        let mut sections: Vec<(String, Vec<&ProbeCase>)> = Vec::new();
         for case in &self.cases {
             let heading = case.heading();
             match sections.iter_mut().find(|(name, _)| *name == heading) {
@@ -317,12 +317,15 @@ impl ProbeReport {
 }
 
 impl ProbeCase {
-    /// Where the case is shown: its section; all that is no clause's stands under `security`.
-    pub fn heading(&self) -> &str {
-        if self.id.starts_with("security/") {
-            "security"
-        } else {
-            &self.section
+    /// Where the case is shown: the section that its ID names, `RFC 5321 §4.5.2`, or `security`.
+    pub fn heading(&self) -> String {
+        match self.id.split('/').collect::<Vec<_>>().as_slice() {
+            [standard, section, _] => {
+                let number = standard.trim_start_matches("rfc");
+                format!("RFC {number} §{section}")
+            }
+            [family, ..] => (*family).to_owned(),
+            [] => String::new(),
         }
     }
 

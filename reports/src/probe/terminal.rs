@@ -24,6 +24,9 @@ pub fn terminal(report: &ProbeReport, style: &Style) -> String {
 const WORD: usize = 17;
 /// Columns of a section's name.
 const SECTION: usize = 22;
+/// Lines that are shown of a failure's dialogue: the first and the last ones.
+const DIALOGUE_HEAD: usize = 3;
+const DIALOGUE_TAIL: usize = 24;
 
 struct Page<'a> {
     report: &'a ProbeReport,
@@ -40,7 +43,7 @@ impl fmt::Display for Page<'_> {
             writeln!(f, "{}\n", fit(&line, self.width))?;
         }
         for (section, cases) in report.sections() {
-            self.section(f, section, &cases)?;
+            self.section(f, &section, &cases)?;
         }
         for case in &report.cases {
             if matches!(
@@ -155,9 +158,20 @@ impl Page<'_> {
         self.dialogue(f, case)
     }
 
+    /// The dialogue; of a long one the beginning and the end, unless all is asked for.
     fn dialogue(&self, f: &mut fmt::Formatter<'_>, case: &ProbeCase) -> fmt::Result {
-        for line in &case.dialogue {
-            let text = one_line(&line.to_string());
+        let lines = &case.dialogue;
+        let cut = if self.verbose {
+            0
+        } else {
+            lines.len().saturating_sub(DIALOGUE_HEAD + DIALOGUE_TAIL)
+        };
+        for (number, line) in lines.iter().enumerate() {
+            let text = match number.checked_sub(DIALOGUE_HEAD) {
+                Some(0) if cut > 0 => format!("          … {cut} lines; --verbose shows them"),
+                Some(after) if after < cut => continue,
+                _ => one_line(&line.to_string()),
+            };
             writeln!(f, "      {}", self.paint(Ansi::new().dimmed(), &text))?;
         }
         Ok(())
