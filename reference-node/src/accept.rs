@@ -376,15 +376,7 @@ async fn attempt(
                 Err(_) => sent.store(0, Ordering::SeqCst),
             }
         }
-        let mut new = match PeerSession::open(
-            &*node.env,
-            &node.config,
-            server,
-            &node.known_epochs(&server.name),
-            limit,
-        )
-        .await
-        {
+        let mut new = match node.open_session(server, limit).await {
             Ok(new) => new,
             Err(_) => return Attempt::NotMade,
         };

@@ -71,9 +71,7 @@ impl Node {
             .inactivity_timeout
             .min(Duration::from_secs(120));
         let patience = self.patience(patience);
-        let epochs = self.known_epochs(name);
-        let opened = PeerSession::open(&*self.env, &self.config, server, &epochs, patience).await;
-        let mut session = match opened {
+        let mut session = match self.open_session(server, patience).await {
             Ok(session) => session,
             Err(error) => return self.unreachable(hop, &error),
         };

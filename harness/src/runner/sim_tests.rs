@@ -292,3 +292,42 @@ fn a_promotion_leaves_no_shadow_message_behind() {
         assert_eq!(settled, Some(Vec::new()), "{id}");
     }
 }
+
+/// The heartbeat that shows another database breaks off before its question is answered: what it showed counts (HB-10).
+#[test]
+fn another_database_counts_although_the_answer_to_the_question_is_lost() {
+    let records = run(r#"
+        [cluster]
+        nodes = ["n1", "n2"]
+        mailboxes = "n2"
+        sinks = ["sink-1"]
+
+        [[fault]]
+        when = "n2>n1 discard answered"
+        before = true
+        do = { partition = { a = "n1", b = "n2" } }
+        after = "1h"
+        then = { heal = { a = "n1", b = "n2" } }
+
+        [[step]]
+        sink = { sink = "sink-1", behaviour = "down" }
+        [[step]]
+        submit = { to = "n1", recipients = ["someone@external.example"] }
+        [[step]]
+        destroy = { node = "n1" }
+        [[step]]
+        start = { node = "n1", database = "new" }
+        [[step]]
+        wait = { for = "2h" }
+        "#);
+    let verdicts = crate::check::judge_all(&records);
+    let hb_10 = verdicts.iter().find(|v| v.guarantee == "HB-10");
+    let told = hb_10.map(|v| (v.status, v.summary.as_str()));
+    assert_eq!(
+        told,
+        Some((
+            gauntlet_reports::Status::Holds,
+            "1 of 1 shadow messages were promoted at the heartbeat that showed another database ID"
+        ))
+    );
+}

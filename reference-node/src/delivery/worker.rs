@@ -307,9 +307,8 @@ impl Node {
             .min(Duration::from_secs(120));
         match self.config.server(name) {
             Some(server) => {
-                let epochs = self.known_epochs(name);
                 let patience = self.patience(patience);
-                PeerSession::open(&*self.env, &self.config, server, &epochs, patience).await
+                self.open_session(server, patience).await
             }
             None => Err(ClientError::NotPeer("it is no server of the organization")),
         }

@@ -122,18 +122,29 @@ impl Manager {
         entry.last_contact = now;
         entry.last_attempt = now;
         entry.failed_attempt = None;
-        if !active(self.sabotage, Sabotage::IgnoreDatabaseId) {
-            contact.promote = entry
-                .rows
-                .iter()
-                .filter(|(_, from)| went_back || *from != database)
-                .map(|(row, _)| *row)
-                .collect();
-        }
         if active(self.sabotage, Sabotage::DropShadowUnasked) {
             contact.drop = entry.rows.keys().copied().collect();
         }
+        if went_back && !active(self.sabotage, Sabotage::IgnoreDatabaseId) {
+            contact.promote = entry.rows.keys().copied().collect();
+        } else {
+            contact.promote = self.of_another_database(primary, database);
+        }
         contact
+    }
+
+    /// Rows that came from another database of `primary` than this one: nothing is left there that could ever be asked
+    /// for them (HB-10).
+    pub fn of_another_database(&self, primary: &str, database: &str) -> Vec<u64> {
+        if active(self.sabotage, Sabotage::IgnoreDatabaseId) {
+            return Vec::new();
+        }
+        let rows = self.primaries.get(primary).map(|entry| &entry.rows);
+        rows.into_iter()
+            .flatten()
+            .filter(|(_, from)| *from != database)
+            .map(|(row, _)| *row)
+            .collect()
     }
 
     /// The heartbeat that [`Due::Heartbeat`] asked for has ended; `failed` says when it had begun, if it failed.

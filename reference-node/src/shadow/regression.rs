@@ -2,11 +2,16 @@
 //!
 //! Comes in: a session in which a server has shown its log position, and how far its database came in the epochs that it
 //! was asked about. Goes out: whether that database went back to an earlier state, and shadow messages that it does not
-//! have. Called by [`super::server`]. What was shown is durable while shadow messages are held for the server.
+//! have; what came from another database is promoted. Called by [`super::server`], and by whoever opens a session. What was
+//! shown is durable while shadow messages are held for the server.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::{
+    client::ClientError,
+    config::Server,
     node::{Node, Shown, State},
     sabotage::Sabotage,
     shadow::{
@@ -26,8 +31,31 @@ pub(crate) struct Seen {
 }
 
 impl Node {
+    /// Opens a session to another server. No single wait lasts longer than `patience`. What this node holds of another
+    /// database than the one that the server shows is promoted at once (HB-10): nothing that the session brings later can
+    /// change that, and it may break off before.
+    ///
+    /// # Errors
+    /// As [`PeerSession::open`].
+    pub(crate) async fn open_session(
+        &self,
+        server: &Server,
+        patience: Duration,
+    ) -> Result<PeerSession, ClientError> {
+        let epochs = self.known_epochs(&server.name);
+        let session =
+            PeerSession::open(&*self.env, &self.config, server, &epochs, patience).await?;
+        let mut state = self.state();
+        let rows = state
+            .manager
+            .of_another_database(&session.server, &session.database);
+        self.promote_rows(&mut state, &session.server, rows, "another database");
+        drop(state);
+        Ok(session)
+    }
+
     /// The epochs of a server's database that this node knows something of.
-    pub(crate) fn known_epochs(&self, server: &str) -> Vec<u64> {
+    fn known_epochs(&self, server: &str) -> Vec<u64> {
         let state = self.state();
         let shown = state.shown.get(server).map(|shown| shown.mark.epoch);
         let held = state

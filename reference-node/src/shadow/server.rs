@@ -311,7 +311,7 @@ impl Node {
     }
 
     /// Takes ownership of shadow messages, and submits them as primary messages (HB-08, HB-10).
-    fn promote_rows(&self, state: &mut State, primary: &str, rows: Vec<u64>, why: &str) {
+    pub(crate) fn promote_rows(&self, state: &mut State, primary: &str, rows: Vec<u64>, why: &str) {
         if rows.is_empty() {
             return;
         }
@@ -396,15 +396,7 @@ impl Node {
         let Some(server) = self.config.server(primary) else {
             return false;
         };
-        let Ok(mut session) = PeerSession::open(
-            &*self.env,
-            &self.config,
-            server,
-            &self.known_epochs(primary),
-            limit,
-        )
-        .await
-        else {
+        let Ok(mut session) = self.open_session(server, limit).await else {
             return false;
         };
         let mut cursor = self.cursor(&session);
