@@ -17,6 +17,7 @@ mod fate;
 mod surplus;
 #[cfg(test)]
 mod tests;
+mod unavoidable;
 
 pub use fate::Fate;
 pub(super) use fate::{loss, refused_by_next_hop};
@@ -259,7 +260,8 @@ impl<'h> Entry<'h> {
     }
 
     /// Why an arrival should not be, if it should not (TC-11, SC-10, TC-03): the recipient was refused or never named,
-    /// or every submission that it can come from was refused, or broke off before the end of data.
+    /// or every submission that it can come from was refused, or broke off before the end of data. Not where a shadow
+    /// server could not know of the refusal.
     pub fn phantom(
         &self,
         case: &Case<'h>,
@@ -292,10 +294,13 @@ impl<'h> Entry<'h> {
             return None;
         }
         let source = sources.last()?;
-        Some(match source.refused.get(recipient) {
-            Some(reply) => format!("{recipient} was refused with {} at RCPT", reply.code),
-            None => evidence::outcome(source),
-        })
+        if let Some(reply) = source.refused.get(recipient) {
+            return Some(format!(
+                "{recipient} was refused with {} at RCPT",
+                reply.code
+            ));
+        }
+        (!unavoidable::is_unavoidable(case, self, arrival)).then(|| evidence::outcome(source))
     }
 
     /// The content is that of none of its submissions (TC-08).

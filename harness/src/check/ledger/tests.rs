@@ -1,8 +1,14 @@
 //! What [`judge`] adds to the guarantees that a plan names, and what it does not take for a loss.
 
-use crate::check::{
-    judge,
-    testing::{Story, digest},
+use serde_json::json;
+
+use crate::{
+    check::{
+        judge,
+        testing::{Story, digest},
+    },
+    history::{Event, Fault},
+    scenario::Setting,
 };
 
 fn judged(story: &Story) -> String {
@@ -86,4 +92,83 @@ fn records_without_a_beginning_give_no_verdicts() {
     let mut history = Story::new().history();
     history.remove(0);
     assert!(judge(&history).is_empty());
+}
+
+/// n1 refuses message 1, whose copy n2 has confirmed to a link that is cut from n2 to n1.
+fn refused_after_a_lost_reply(cut: bool) -> Story {
+    let mut story = Story::new();
+    story.set("RejectMessageOnShadowFailure", Setting::Switch(true));
+    story.submit(1, "n1").end_of_data(1).copy_begins(1, "n1>n2");
+    if cut {
+        story.fault(Fault::Partition {
+            a: "n2".into(),
+            b: "n1".into(),
+            one_way: true,
+        });
+    }
+    story.copy_answered(1, "n1>n2", 250).after("1m").refuse(
+        1,
+        451,
+        "4.4.0 Message failed to be made redundant",
+    );
+    story
+}
+
+/// n2 takes the message over and delivers it.
+fn taken_over(mut story: Story, after: &str) -> String {
+    story
+        .after(after)
+        .push(Event::Tracking {
+            node: "n2".into(),
+            entry: json!({ "event": "RESUBMIT", "source": "SHADOWREDUNDANCY", "transport-id": "n1/db/1" }),
+        })
+        .delivered(1, "n2")
+        .settle();
+    story.told("TC-11")
+}
+
+#[test]
+fn a_shadow_server_that_could_not_know_of_the_refusal_takes_the_message_over() {
+    let story = refused_after_a_lost_reply(true);
+    insta::assert_snapshot!(taken_over(story, "3h 1m"), @"holds: 1 of 1 refused messages and recipients were not delivered");
+}
+
+#[test]
+fn what_was_refused_is_taken_over_before_shadow_resubmit_time_span() {
+    let story = refused_after_a_lost_reply(true);
+    insta::assert_snapshot!(taken_over(story, "2h"), @r"
+    violated: only 0 of 2 refused messages and recipients were not delivered
+    - 451 to client-1 at 1 min 0.039 s; message 1 came to user-1@external.example at sink-1 at 2 h 1 min all the same
+    - 451 to client-1 at 1 min 0.039 s; message 1 came to user-1@mailbox.example at n3 at 2 h 1 min all the same
+    ");
+}
+
+#[test]
+fn what_was_refused_is_taken_over_by_a_server_that_was_answered_meanwhile() {
+    let mut story = refused_after_a_lost_reply(true);
+    story.after("1h").heal().ask("n2>n1", &[]);
+    insta::assert_snapshot!(taken_over(story, "2h 30m"), @r"
+    violated: only 0 of 2 refused messages and recipients were not delivered
+    - 451 to client-1 at 1 min 0.039 s; message 1 came to user-1@external.example at sink-1 at 3 h 31 min all the same
+    - 451 to client-1 at 1 min 0.039 s; message 1 came to user-1@mailbox.example at n3 at 3 h 31 min all the same
+    ");
+}
+
+#[test]
+fn what_was_refused_although_the_copy_was_confirmed_is_taken_over() {
+    insta::assert_snapshot!(taken_over(refused_after_a_lost_reply(false), "3h 1m"), @r"
+    violated: only 0 of 2 refused messages and recipients were not delivered
+    - 451 to client-1 at 1 min 0.037 s; message 1 came to user-1@external.example at sink-1 at 3 h 2 min all the same
+    - 451 to client-1 at 1 min 0.037 s; message 1 came to user-1@mailbox.example at n3 at 3 h 2 min all the same
+    ");
+}
+
+#[test]
+fn what_was_refused_is_delivered_by_whoever_refused_it() {
+    let mut story = refused_after_a_lost_reply(true);
+    story.after("4h").sink(1, "n1");
+    insta::assert_snapshot!(taken_over(story, "1m"), @r"
+    violated: only 0 of 1 refused messages and recipients were not delivered
+    - 451 to client-1 at 1 min 0.039 s; message 1 came to user-1@external.example at sink-1 at 4 h 1 min all the same
+    ");
 }
