@@ -430,17 +430,28 @@ impl<'h> Case<'h> {
     pub fn copy_of(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
         let own = self.exchange_of(s);
         let answered = own.and_then(|(_, e)| e.reply.map(|(at, _)| at)).or(s.ended);
+        // What is sent again can be the same octet for octet: then a copy that begins from there on is the next one's.
+        let attempt = own.and_then(|(_, e)| e.attempt);
+        let again = self
+            .submissions
+            .iter()
+            .find(|o| o.what.message == s.what.message && o.at > s.at)
+            .filter(|o| {
+                let next = self.exchange_of(o).and_then(|(_, e)| e.attempt);
+                attempt.zip(next).is_none_or(|(this, next)| this == next)
+            });
         let mut copies = self.copies(s.what.message);
         copies.retain(|(c, e)| {
             let same = e
                 .attempt
-                .zip(own.and_then(|(_, o)| o.attempt))
+                .zip(attempt)
                 .is_none_or(|(copy, sent)| copy == sent);
             let in_time = e
                 .acked()
                 .is_some_and(|at| answered.is_none_or(|end| at < end));
             same && in_time
                 && e.sent > s.at
+                && again.is_none_or(|o| e.sent < o.at)
                 && c.from == s.node()
                 && c.to != c.from
                 && self.is_node(c.to)

@@ -1,6 +1,10 @@
 //! TO-01 and TO-03 to TO-05 on hand-written histories.
 
-use crate::{check::testing::Story, history::Outcome, scenario::Setting};
+use crate::{
+    check::testing::{Story, reply},
+    history::{Event, Outcome, Transaction, Wire},
+    scenario::Setting,
+};
 
 /// Message `n` comes to n1; the session to n2 falls silent, and n1 gives it up.
 fn hung(story: &mut Story, n: u32) -> &mut Story {
@@ -168,6 +172,44 @@ fn to_05_gives_the_second_transmission_a_copy_of_its_own() {
     let mut story = Story::new();
     gone(&mut story).delivered(1, "n1").settle();
     insta::assert_snapshot!(story.told("TO-05"), @"inconclusive: no message that had been copied was sent again and acked");
+}
+
+#[test]
+fn to_05_counts_no_copy_of_the_second_transmission_for_the_first() {
+    let again = |of_first: bool| {
+        let mut story = Story::new();
+        story.submit(1, "n1").end_of_data(1);
+        if of_first {
+            story.copy(1, "n1>n2");
+        }
+        story.ends(1, Outcome::Indeterminate, None);
+        // The first session hangs on, and its 421 comes long after the second transmission, which is the same octet for
+        // octet.
+        story.submit_as(1, "n1", |s| s.attempt = 1);
+        story.end_of_data(1);
+        if !of_first {
+            story.copy(1, "n1>n2");
+        }
+        story.ack(1).after("1m");
+        story.push(Event::Wire {
+            link: "client-1>n1".into(),
+            connection: 1,
+            wire: Wire::FinalReply {
+                kind: Transaction::Mail,
+                reply: reply(421, "4.4.2 idle for too long"),
+                message: Some(1),
+                attempt: Some(1),
+                transport_id: None,
+            },
+        });
+        story.delivered(1, "n1").settle();
+        story.told("TO-05")
+    };
+    insta::assert_snapshot!(again(false), @"inconclusive: no message that had been copied was sent again and acked");
+    insta::assert_snapshot!(again(true), @r"
+    violated: only 0 of 1 second transmissions got a copy of their own
+    - message 1, copied at 0.033 s, was sent again at 0.037 s; 250 to client-1 at 0.053 s, and no copy of it was made
+    ");
 }
 
 /// The sender of message 1 is gone while the copy is under way.
