@@ -10,7 +10,7 @@ use super::{
     holding::{Hold, us},
 };
 use crate::{
-    check::{Case, Ledger, Submitted, address, conditions},
+    check::{Case, Exchange, Ledger, Submitted, address, conditions},
     history::{Fault, Transaction},
     scenario::{LEGACY_DOMAIN, SinkBehaviour, Step},
 };
@@ -21,7 +21,8 @@ pub(in crate::check) const RETRY: Duration = Duration::from_secs(15 * 60);
 /// One attempt to open a session, or to deliver, is over within this documented time.
 pub(in crate::check) const ATTEMPT: Duration = Duration::from_secs(2 * 60);
 
-/// The submission that a primary server took the held message in by: of its attempt, where the copy tells it.
+/// The submission that a primary server took the held message in by: of its attempt, where the copy tells it. `None` for
+/// what it refused, and for what another node handed over.
 pub(in crate::check) fn submission<'c, 'h>(
     case: &'c Case<'h>,
     hold: &Hold<'_>,
@@ -34,9 +35,12 @@ pub(in crate::check) fn submission<'c, 'h>(
             && e.message == hold.message
             && e.sent < hold.since
     });
+    // What was refused after its copy was made (SC-10) is not the primary server's: what becomes of the message when it is
+    // sent again says nothing of this transmission.
+    let refused = |e: &Exchange<'_>| e.reply.is_some_and(|(_, reply)| reply.code >= 400);
     if came
         .last()
-        .is_some_and(|(c, _)| case.is_node(c.from) && !case.is_front_end(c.from))
+        .is_some_and(|(c, e)| refused(e) || (case.is_node(c.from) && !case.is_front_end(c.from)))
     {
         return None;
     }

@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 
 use crate::{
     check::{
-        heartbeat::tests::{safe, shadows, story},
-        testing::Story,
+        heartbeat::tests::{held, safe, shadows, story},
+        testing::{MAILBOX, Story},
     },
     history::{Event, NodeView},
     scenario::{Span, Step},
@@ -37,6 +37,45 @@ fn a_processed_message_is_forgotten() {
     assert_snapshot!(story.told("SN-01"), @r"
     violated: only 0 of 1 looks found a processed message in the primary Safety Net
     - n1 had delivered message 1 (n1/db/1) to all its recipients by 0.044 s; at 2 min 0.059 s it is not in its primary Safety Net
+    ");
+}
+
+/// Of both transmissions of message 1 n3 has a copy made; it answers the first one so, and acks the second one, which its
+/// mailbox and its Safety Net show.
+fn sent_again_after(code: u16) -> String {
+    let mut story = story();
+    let copied = |story: &mut Story| {
+        story
+            .submit_as(1, "n3", |s| {
+                s.attempt = 1;
+                s.recipients = vec![MAILBOX.into()];
+            })
+            .end_of_data(1)
+            .copy(1, "n3>n2");
+    };
+    copied(&mut story);
+    match code {
+        250 => story.ack(1),
+        _ => story.refuse(1, code, "4.4.0 Message failed to be made redundant"),
+    };
+    copied(&mut story);
+    story.ack(1).mailbox(1).after("1m");
+    let mut second = held(1, "primary");
+    second.transport_id = "n3/db/2".into();
+    let view = NodeView {
+        safety_net: vec![second],
+        ..NodeView::default()
+    };
+    story.view("n3", view).settle();
+    story.told("SN-01")
+}
+
+#[test]
+fn what_was_refused_is_in_no_safety_net() {
+    assert_snapshot!(sent_again_after(451), @"holds: 1 of 1 looks found a processed message in the primary Safety Net");
+    assert_snapshot!(sent_again_after(250), @r"
+    violated: only 1 of 2 looks found a processed message in the primary Safety Net
+    - n3 had delivered message 1 (n3/db/1) to all its recipients by 0.064 s; at 1 min 0.065 s it is not in its primary Safety Net
     ");
 }
 
