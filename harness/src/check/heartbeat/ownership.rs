@@ -103,11 +103,24 @@ impl<'h> Trail<'h> {
 
 fn sends(case: &Case<'_>, hold: &Hold<'_>) -> Vec<Ownership> {
     let server = hold.server;
-    // A client may have sent the same message to the shadow server as well: then it owns a copy anyway.
+    // A client may have sent the same message to the shadow server as well: then it owns a copy anyway. So it may where
+    // another transmission of the message came to it, as ordinary mail or as another shadow message.
     let own = case
         .submissions
         .iter()
         .any(|s| Some(s.what.message) == hold.message && s.node() == server);
+    let otherwise: Vec<Moment> = case
+        .connections()
+        .filter(|c| c.to == server)
+        .flat_map(|c| c.exchanges.iter().map(move |e| (c.from, e)))
+        .filter(|(_, e)| e.message.is_some() && e.message == hold.message)
+        .filter(|(from, e)| match e.kind {
+            Transaction::Mail => true,
+            Transaction::Copy => (*from, e.transport_id) != (hold.primary, Some(hold.transport_id)),
+            Transaction::Deliver => false,
+        })
+        .map(|(_, e)| e.sent)
+        .collect();
     let mut signs = Vec::new();
     for connection in case.connections().filter(|c| c.from == server) {
         let text = |what: &str| format!("{server} {what} to {}", connection.to);
@@ -125,8 +138,10 @@ fn sends(case: &Case<'_>, hold: &Hold<'_>) -> Vec<Ownership> {
             .iter()
             .filter(|e| e.kind == Transaction::Mail && !own)
         {
+            let another_came = otherwise.iter().any(|came| *came < exchange.sent);
             if exchange.message.is_some()
                 && (exchange.message, exchange.attempt) == (hold.message, hold.attempt)
+                && !another_came
             {
                 signs.push(Ownership {
                     at: exchange.sent,

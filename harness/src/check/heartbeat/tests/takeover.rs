@@ -4,7 +4,11 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{id, queued, shadows, story};
-use crate::{check::testing::Story, history::Event, scenario::SinkBehaviour};
+use crate::{
+    check::testing::{EXTERNAL, Story},
+    history::Event,
+    scenario::SinkBehaviour,
+};
 
 impl Story {
     /// n2's tracking log says that it took message `n` over.
@@ -151,6 +155,33 @@ fn a_view_or_a_delivery_shows_an_early_promotion_as_well() {
 }
 
 /// Three outages of 80 minutes, with an answer between; then what `end` tells.
+#[test]
+fn a_second_transmission_that_came_to_the_same_server_may_be_what_it_sends() {
+    let again = |link: &str| {
+        let mut story = story();
+        story
+            .external(1, "n1", "n2")
+            .after("1m")
+            .submit_as(1, "n1", |s| {
+                s.attempt = 1;
+                s.recipients = vec![EXTERNAL.into()];
+            })
+            .end_of_data(1)
+            .copy(1, link)
+            .ack(1)
+            .kill("n1")
+            .after("1h")
+            .sink(1, "n2")
+            .settle();
+        story.told("HB-09")
+    };
+    assert_snapshot!(again("n1>n2"), @"holds: 2 of 2 shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over");
+    assert_snapshot!(again("n1>n3"), @r"
+    violated: only 1 of 2 shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over
+    - n2 held message 1 (n1/db/1) for n1, and had last heard from it at 0.031 s; n2 sent it to sink-1 at 1 h 1 min, only 1 h 1 min later: ShadowResubmitTimeSpan is 3 h
+    ");
+}
+
 fn flapping(end: impl FnOnce(&mut Story)) -> String {
     let mut story = story();
     story
