@@ -7,6 +7,7 @@ use crate::{
         Case, Connection, Exchange, Ledger, Moment,
         conditions::conclude,
         evidence::{Tally, clock, piece},
+        heartbeat::asking::asks,
     },
     history::{Event, Transaction},
 };
@@ -119,7 +120,7 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
         if !case.well_between(node, begun.t_us, last.t_us) {
             continue;
         }
-        match refusal(connection) {
+        match refusal(case, connection) {
             Some((at, code)) => {
                 let text = format!(
                     "{node} was primary server for message {busy} at {}; it answered {code} to {}'s copy at {}",
@@ -170,19 +171,28 @@ fn primary_for(case: &Case<'_>, ledger: &Ledger<'_>, node: &str, at: Moment) -> 
     })
 }
 
-/// Where a copy was refused: at XSHADOW, or after its data.
-fn refusal(connection: &Connection<'_>) -> Option<(Moment, u16)> {
-    let at_verb = connection
-        .replies("XSHADOW")
-        .find(|(_, reply)| reply.code >= 400);
-    let at_end = || {
-        let copies = connection
-            .exchanges
-            .iter()
-            .filter(|e| e.kind == Transaction::Copy);
-        copies
-            .filter_map(|e| e.reply)
-            .find(|(_, reply)| reply.code >= 400)
+/// Where a copy was refused: at XSHADOW, or after its data. A server that has had the message's discard notification is
+/// right to: the message is done, and nothing would ever end the shadow message.
+fn refusal(case: &Case<'_>, connection: &Connection<'_>) -> Option<(Moment, u16)> {
+    let named = connection
+        .commands("XSHADOW")
+        .map(|(_, line)| line.split_whitespace().nth(1));
+    let at_verb = named.zip(connection.replies("XSHADOW"));
+    let at_end = connection
+        .exchanges
+        .iter()
+        .filter(|e| e.kind == Transaction::Copy)
+        .filter_map(|e| Some((e.transport_id, e.reply?)));
+    let asks = asks(case, connection.to, connection.from);
+    let done = |id: Option<&str>, refused: Moment| {
+        let answers = asks.iter().filter_map(|ask| ask.answered.as_ref());
+        answers.filter(|(at, _)| *at < refused).any(|(_, told)| {
+            let mut told = told.iter();
+            told.any(|t| Some(t.transport_id) == id)
+        })
     };
-    at_verb.or_else(at_end).map(|(at, reply)| (at, reply.code))
+    at_verb
+        .chain(at_end)
+        .find(|(id, (at, reply))| reply.code >= 400 && !done(*id, *at))
+        .map(|(_, (at, reply))| (at, reply.code))
 }
