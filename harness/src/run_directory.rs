@@ -7,7 +7,7 @@
 //! `report.html` and `junit.xml` of the whole call; `runs/latest` points to it. Each scenario's own `plan.toml`,
 //! `history.jsonl`, `verdicts.json` and `nodes/` are beside these when the call has one scenario and one seed. When it
 //! has more, they are in a sub-directory each: `<scenario>/`, or `<scenario>-<seed>/` when there are several seeds. So
-//! such a sub-directory is a run directory, too.
+//! such a sub-directory is a run directory, too. Each has a `README.md` for whoever gets it from somebody else.
 
 use std::{
     fs, io,
@@ -26,6 +26,8 @@ pub const HTML: &str = "report.html";
 pub const JUNIT: &str = "junit.xml";
 /// The nodes' own files: logs, tracking logs, configurations.
 pub const NODES: &str = "nodes";
+/// What tells a stranger what the other files are.
+pub const README: &str = "README.md";
 /// The link to the newest run directory.
 pub const LATEST: &str = "latest";
 
@@ -79,6 +81,7 @@ impl RunDirectory {
             }
             name = format!("{base}-{number}");
         };
+        write(&path.join(README), README_TEXT)?;
         point_latest(runs, &name)?;
         Ok(Self {
             path,
@@ -103,9 +106,14 @@ impl RunDirectory {
             (true, true) => self.path.join(format!("{id}-{seed}")),
         };
         fs::create_dir_all(&path).map_err(error("cannot make the directory", &path))?;
+        if self.nested {
+            write(&path.join(README), README_TEXT)?;
+        }
         Ok(path)
     }
 }
+
+const README_TEXT: &str = include_str!("run_directory/README.md");
 
 /// Writes a file of a run directory, and says which when it cannot.
 ///
@@ -177,6 +185,7 @@ mod tests {
         let first = create(&runs.path().join("runs"), 1, 1);
         assert!(first.path().ends_with("20260102T030405Z-chaos-7"));
         assert_eq!(first.scenario("x", 7).expect("made"), first.path());
+        assert!(first.path().join(README).is_file());
         let second = create(&runs.path().join("runs"), 2, 1);
         assert!(second.path().ends_with("20260102T030405Z-chaos-7-2"));
         assert!(
@@ -185,6 +194,7 @@ mod tests {
                 .expect("made")
                 .ends_with("20260102T030405Z-chaos-7-2/x")
         );
+        assert!(second.path().join("x").join(README).is_file());
         let third = create(&runs.path().join("runs"), 1, 5);
         assert!(
             third

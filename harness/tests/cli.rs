@@ -371,7 +371,10 @@ fn of_mass_runs_only_failing_ones_leave_a_directory_and_quiet_is_one_line() {
         .map(|e| e.expect("an entry").file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["junit.xml", "report.html", "verdicts.json"]);
+    assert_eq!(
+        names,
+        ["README.md", "junit.xml", "report.html", "verdicts.json"]
+    );
     let (code, _, err) = run_in(&directory, &["check", "runs/latest"]);
     assert_eq!(code, 64, "{err}");
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::history::{Delivery, Digest, Event, MailboxMessage, Outcome};
 
+mod expiry;
 mod fate;
 mod surplus;
 #[cfg(test)]

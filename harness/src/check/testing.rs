@@ -25,6 +25,7 @@ pub(crate) const EXTERNAL: &str = "user-1@external.example";
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
     pub(crate) scenario: Scenario,
+    pub(crate) suite: &'static str,
     pub(crate) substrate: &'static str,
     pub(crate) time_scale: u32,
     records: Vec<Record>,
@@ -72,6 +73,7 @@ impl Story {
                 chaos: None,
                 settle: Settle::default(),
             },
+            suite: "stories",
             substrate: "sim",
             time_scale: 1,
             records: Vec::new(),
@@ -461,6 +463,15 @@ impl Story {
         self
     }
 
+    /// A DSN about message `n` comes to the mailbox, which does not say which recipient it is about.
+    pub(crate) fn mailbox_dsn(&mut self, n: u32) -> &mut Self {
+        self.mailbox_as(n, 1, digest(999));
+        if let Some(dsn) = self.boxes.get_mut(MAILBOX).and_then(|all| all.last_mut()) {
+            (dsn.dsn, dsn.attempt, dsn.from) = (true, None, String::new());
+        }
+        self
+    }
+
     /// Message `n` reaches all its recipients from `node`.
     pub(crate) fn delivered(&mut self, n: u32, node: &str) -> &mut Self {
         self.sink(n, node).mailbox(n)
@@ -577,7 +588,7 @@ impl Story {
     pub(crate) fn history(&self) -> Vec<Record> {
         let plan = Plan {
             id: "story".into(),
-            suite: "stories".into(),
+            suite: self.suite.into(),
             seed: 1,
             scenario: self.scenario.clone(),
         };

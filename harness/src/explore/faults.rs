@@ -20,8 +20,13 @@ pub enum Kind {
     HostCrash,
     /// The node's host loses power, and comes back with a new transport database.
     NewDatabase,
+    /// The node's disk is lost, and everything on it: the node never comes back; or, with the mailboxes, it comes back
+    /// with an empty disk.
+    Destroy,
     /// The node's disk goes back to what it was when the run began.
     Revert,
+    /// The node's disk has no room, and gets some again.
+    DiskFull,
     /// The node stops, and goes on past one of its timeouts.
     Freeze,
     /// Nothing passes between the two hosts, either way or one way.
@@ -34,11 +39,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessCrash,
         Self::HostCrash,
         Self::NewDatabase,
+        Self::Destroy,
         Self::Revert,
+        Self::DiskFull,
         Self::Freeze,
         Self::Partition,
         Self::Reset,
@@ -51,7 +58,9 @@ impl Kind {
             Self::ProcessCrash => "process-crash",
             Self::HostCrash => "host-crash",
             Self::NewDatabase => "new-database",
+            Self::Destroy => "destroy",
             Self::Revert => "revert",
+            Self::DiskFull => "disk-full",
             Self::Freeze => "freeze",
             Self::Partition => "partition",
             Self::Reset => "reset",
@@ -63,7 +72,7 @@ impl Kind {
     pub const fn ends_memory(self) -> bool {
         matches!(
             self,
-            Self::ProcessCrash | Self::HostCrash | Self::NewDatabase | Self::Revert
+            Self::ProcessCrash | Self::HostCrash | Self::NewDatabase | Self::Destroy | Self::Revert
         )
     }
 }
@@ -152,11 +161,13 @@ impl Outages {
     }
 }
 
-/// What can be done at this point, before or after it. `nodes`: the nodes that run at that moment.
+/// What can be done at this point, before or after it. `nodes`: the nodes that run at that moment; `mailboxes`: the one
+/// that has the mailboxes.
 pub(super) fn at(
     point: &Point,
     before: bool,
     nodes: &[String],
+    mailboxes: &str,
     outages: &Outages,
 ) -> Vec<Injection> {
     let mut all = Vec::new();
@@ -214,12 +225,28 @@ pub(super) fn at(
             Some(outages.short),
             start(Database::New),
         );
+        // Without mailboxes a disk that is lost, and comes back empty, is a new database. A node with mailboxes that never
+        // came back would leave mail that can never be delivered.
+        let (after, then) = if *node == mailboxes {
+            (Some(outages.short), start(Database::Same))
+        } else {
+            (None, None)
+        };
+        let destroy = Step::Destroy { node: node.clone() };
+        add(Kind::Destroy, Some(node), destroy, after, then);
         let revert = Step::Revert { node: node.clone() };
         add(Kind::Revert, Some(node), revert, None, None);
         for after in &outages.freezes {
             let freeze = Step::Freeze { node: node.clone() };
             let thaw = Some(Step::Thaw { node: node.clone() });
             add(Kind::Freeze, Some(node), freeze, Some(*after), thaw);
+        }
+        if writes_next(point, before) {
+            for after in [outages.short, outages.past_promotion] {
+                let fill = Step::FillDisk { node: node.clone() };
+                let free = Some(Step::FreeDisk { node: node.clone() });
+                add(Kind::DiskFull, Some(node), fill, Some(after), free);
+            }
         }
     }
     if let Place::Link { from, to } = &point.place {
@@ -253,12 +280,23 @@ pub(super) fn at(
     all
 }
 
+/// Whether the node of this point writes to its disk before anything else happens. At any other moment a full disk is
+/// noticed at the next such one.
+fn writes_next(point: &Point, before: bool) -> bool {
+    match point.shape {
+        Shape::Commit => before,
+        // A commit writes again between its syncs.
+        Shape::Sync => true,
+        Shape::Octets | Shape::Instant => false,
+    }
+}
+
 /// Whether before and after this point are one moment for this kind of fault.
 pub(super) fn is_one_moment(point: &Point, kind: Kind) -> bool {
     match point.shape {
         Shape::Octets => false,
         Shape::Instant => true,
         // The work on the disk is one piece: a node that stops or is cut off in the middle of it has done it.
-        Shape::Commit | Shape::Sync => !kind.ends_memory(),
+        Shape::Commit | Shape::Sync => !kind.ends_memory() && kind != Kind::DiskFull,
     }
 }

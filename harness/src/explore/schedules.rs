@@ -62,7 +62,13 @@ pub fn enumerate(
             up.push(node.clone());
         }
         for before in [true, false] {
-            for injection in faults::at(point, before, &up, &outages) {
+            for injection in faults::at(
+                point,
+                before,
+                &up,
+                &plan.scenario.cluster.mailboxes,
+                &outages,
+            ) {
                 if !kinds.contains(&injection.kind) || !lives.allows(&injection) {
                     continue;
                 }

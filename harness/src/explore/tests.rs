@@ -145,7 +145,13 @@ fn idle_heartbeats_that_are_alike_are_tried_once() {
         // The last one before it that does not repeat another stands for it.
         let stands = |i: &usize| points[*i].when == points[*at].when && !repeats(*i);
         let first = (0..*at).rfind(stands).expect("one that stands for it");
-        for fault in faults::at(&points[*at], true, &plan.scenario.cluster.nodes, &outages) {
+        for fault in faults::at(
+            &points[*at],
+            true,
+            &plan.scenario.cluster.nodes,
+            "n3",
+            &outages,
+        ) {
             if !alike.is_idle_repeat(*at, fault.lasts()) || compared % 3 != 0 {
                 compared += 1;
                 continue;
@@ -188,13 +194,14 @@ fn every_beginning_of_the_order_has_every_kind_and_the_seed_decides() {
     );
     assert_eq!(one, order(1, 0));
     assert_ne!(one, order(2, 0));
-    for turn in 0..8 {
+    let kinds = Kind::ALL.len();
+    for turn in 0..kinds as u64 {
         let begins = order(1, turn);
-        let kinds: BTreeSet<&str> = begins[..8]
+        let seen: BTreeSet<&str> = begins[..kinds]
             .iter()
             .filter_map(|key| key.split(' ').next())
             .collect();
-        assert_eq!(kinds.len(), 8, "{begins:?}");
+        assert_eq!(seen.len(), kinds, "{begins:?}");
     }
 }
 
@@ -246,4 +253,30 @@ fn a_second_fault_comes_within_the_recovery_and_spares_other_servers_until_then(
         let other = second.node.as_deref() != Some("n1");
         assert!(!other || point.first > back, "{}: n1 is down", second.key());
     }
+}
+
+#[test]
+fn a_lost_disk_stays_lost_and_a_full_one_is_tried_where_a_node_writes() {
+    let plan = plan(MAIL);
+    let (history, calls) = run(&plan, true);
+    let lost = enumerate(&plan, &history, &calls, &[Kind::Destroy], None).injections;
+    for fault in &lost {
+        // n3 has the mailboxes.
+        let comes_back = fault.trigger.then.is_some();
+        assert_eq!(
+            fault.node.as_deref() == Some("n3"),
+            comes_back,
+            "{}",
+            fault.key()
+        );
+    }
+    assert!(lost.iter().any(|f| f.trigger.then.is_some()));
+    let full = enumerate(&plan, &history, &calls, &[Kind::DiskFull], None).injections;
+    assert!(full.len() > 50, "{}", full.len());
+    for fault in &full {
+        assert!(fault.trigger.when.contains(" disk "), "{}", fault.key());
+    }
+    let struck = with(&plan, &full[0]);
+    let landed = |r: &Record| matches!(r.event, Event::FaultLanded { .. });
+    assert!(struck.records.iter().any(landed));
 }

@@ -1,8 +1,8 @@
 //! Random clusters and configurations.
 //!
-//! Two to five nodes in one to three sites, with and without DAGs. Documented parameters are drawn around their defaults,
-//! in ranges that an administrator could have chosen: the promotion comes after several heartbeats, expiry long after
-//! the promotion.
+//! Two to five nodes in one to three sites, with and without DAGs, distribution groups and front ends before them.
+//! Documented parameters are drawn around their defaults, in ranges that an administrator could have chosen: the promotion
+//! comes after several heartbeats, expiry after the promotion, and in most runs long after it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,33 +13,89 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// The distribution group that mail is sent to, when there is one.
+pub(super) const TEAM: &str = "team@groups.example";
+
+const PARTNERS: &str = "partners@groups.example";
+
+/// A run with a shorter MessageExpirationTimeout is about expiry, and waits for it.
+pub(super) const SHORT_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
 pub(super) fn cluster(dice: &mut Dice) -> Cluster {
     let count = dice.pick([2, 2, 3, 3, 3, 4, 4, 5]);
     let nodes: Vec<String> = (1..=count).map(|n| format!("n{n}")).collect();
     let sites = dice.pick([1, 1, 1, 2, 2, 3]).min(count);
     let mailboxes = dice.one(&nodes).unwrap_or_default();
-    let sinks = (1..=dice.pick([1, 1, 2]))
+    let sinks: Vec<String> = (1..=dice.pick([1, 1, 2]))
         .map(|n| format!("sink-{n}"))
         .collect();
+    let groups = if dice.chance(25) {
+        groups(dice, &sinks)
+    } else {
+        BTreeMap::new()
+    };
     let mut cluster = Cluster {
         sites: BTreeMap::new(),
         dags: BTreeMap::new(),
         mailboxes,
         sinks,
         nodes,
+        groups,
         ..Cluster::default()
     };
     if sites > 1 {
-        cluster.sites = groups(dice, &cluster.nodes, sites, "site");
+        cluster.sites = parts(dice, &cluster.nodes, sites, "site");
     }
     if dice.chance(45) {
         cluster.dags = dags(dice, &cluster.nodes);
     }
+    if dice.chance(25) {
+        front_ends(dice, &mut cluster);
+    }
     cluster
 }
 
-/// The nodes in so many groups, none of which is empty.
-fn groups(
+/// One or two front ends, each in one of the sites.
+fn front_ends(dice: &mut Dice, cluster: &mut Cluster) {
+    for number in 1..=dice.pick([1, 1, 2]) {
+        let name = format!("f{number}");
+        let sites: Vec<String> = cluster.sites.keys().cloned().collect();
+        let site = dice.one(&sites);
+        if let Some(members) = site.and_then(|site| cluster.sites.get_mut(&site)) {
+            members.push(name.clone());
+        }
+        cluster.nodes.push(name.clone());
+        cluster.front_ends.push(name);
+    }
+}
+
+/// A distribution group with members of several next hops, and maybe another group among them.
+fn groups(dice: &mut Dice, sinks: &[String]) -> BTreeMap<String, Vec<String>> {
+    let some = |dice: &mut Dice, users: [u32; 2]| {
+        let mailboxes = users.map(|n| format!("user-{n}@mailbox.example"));
+        let outside = sinks.iter().map(|sink| format!("member@{sink}.example"));
+        let mut members: Vec<String> = mailboxes.into_iter().chain(outside).collect();
+        dice.shuffle(&mut members);
+        members.truncate(dice.pick([1, 2, 2, 3]));
+        members
+    };
+    let mut team = some(dice, [1, 4]);
+    let mut groups = BTreeMap::new();
+    if dice.chance(30) {
+        team.push(PARTNERS.into());
+        let mut partners = some(dice, [4, 5]);
+        if dice.chance(30) {
+            // Groups may name one another.
+            partners.push(TEAM.into());
+        }
+        groups.insert(PARTNERS.to_owned(), partners);
+    }
+    groups.insert(TEAM.to_owned(), team);
+    groups
+}
+
+/// The nodes in so many parts, none of which is empty.
+fn parts(
     dice: &mut Dice,
     nodes: &[String],
     count: u32,
@@ -66,7 +122,7 @@ fn groups(
 /// One DAG with all nodes or some of them, or two.
 fn dags(dice: &mut Dice, nodes: &[String]) -> BTreeMap<String, Vec<String>> {
     if nodes.len() >= 4 && dice.chance(30) {
-        return groups(dice, nodes, 2, "dag");
+        return parts(dice, nodes, 2, "dag");
     }
     let mut members = nodes.to_vec();
     if nodes.len() > 2 && dice.chance(40) {
@@ -130,12 +186,20 @@ pub(super) fn config(dice: &mut Dice, cluster: &Cluster) -> Settings {
         ),
         ("ConnectionInactivityTimeOut", MINUTE, 10 * MINUTE),
         ("SafetyNetHoldTime", 24 * HOUR, 72 * HOUR),
-        ("MessageExpirationTimeout", 24 * HOUR, 72 * HOUR),
+        ("MessageExpirationTimeout", SHORT_EXPIRY, 72 * HOUR),
         ("ShadowMessageAutoDiscardInterval", 24 * HOUR, 72 * HOUR),
     ] {
         if dice.chance(40) {
             set(name, text(dice.span(least, most)));
         }
+    }
+    if dice.chance(15) {
+        let promotion = resubmit + 4 * heartbeat;
+        let expiry = dice.span(promotion + HOUR, 2 * promotion + 2 * HOUR);
+        set(
+            "MessageExpirationTimeout",
+            text(expiry.min(SHORT_EXPIRY - MINUTE)),
+        );
     }
     // The whole of a session is longer than its silences may be (TO-08).
     if dice.chance(40) {
@@ -152,8 +216,9 @@ pub(super) fn config(dice: &mut Dice, cluster: &Cluster) -> Settings {
 /// Now and then one node is set up differently.
 pub(super) fn own_config(dice: &mut Dice, cluster: &Cluster) -> BTreeMap<String, Settings> {
     let mut own = BTreeMap::new();
+    let transports: Vec<String> = cluster.nodes_2013().cloned().collect();
     if dice.chance(15)
-        && let Some(node) = dice.one(&cluster.nodes)
+        && let Some(node) = dice.one(&transports)
     {
         let (name, value) = match dice.number(0, 2) {
             0 => (

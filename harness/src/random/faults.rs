@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::Dice;
-use crate::scenario::{
-    Cluster, CrashKind, Database, Partition, Setting, SinkBehaviour, Span, Step,
-};
+use crate::scenario::{CrashKind, Database, Partition, Setting, SinkBehaviour, Span, Step};
 
 /// Kinds of fault that strike a server: one at a time.
 const SERVER: [&str; 5] = [
@@ -46,7 +44,7 @@ pub(super) struct Swarm {
 impl Swarm {
     /// Each kind is in or out by the toss of a coin.
     pub(super) fn draw(dice: &mut Dice, scenario: &crate::scenario::Scenario) -> Self {
-        let redundant = scenario.cluster.nodes.len() > 1
+        let redundant = scenario.cluster.nodes_2013().count() > 1
             && scenario.config.get("ShadowRedundancyEnabled") != Some(&Setting::Switch(false));
         let mut kinds = Vec::new();
         for kind in SERVER.into_iter().chain(LINK).chain(SINK).chain(CLIENT) {
@@ -168,8 +166,7 @@ pub(super) fn on_link(dice: &mut Dice, kind: &str, from: String, to: String) -> 
 }
 
 /// A next hop that is no good, for some messages or until it is told otherwise.
-pub(super) fn on_sink(dice: &mut Dice, kind: &str, cluster: &Cluster) -> Option<Step> {
-    let sink = dice.one(&cluster.sinks)?;
+pub(super) fn on_sink(dice: &mut Dice, kind: &str, sink: &str) -> Step {
     let some = |dice: &mut Dice| dice.chance(60).then(|| dice.number(1, 4));
     let (behaviour, count) = match kind {
         "sink-defers" => {
@@ -187,9 +184,9 @@ pub(super) fn on_sink(dice: &mut Dice, kind: &str, cluster: &Cluster) -> Option<
         }
         _ => (SinkBehaviour::Down, None),
     };
-    Some(Step::Sink {
-        sink,
+    Step::Sink {
+        sink: sink.to_owned(),
         behaviour,
         count,
-    })
+    }
 }

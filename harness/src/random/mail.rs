@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Dice;
+use super::{Dice, cluster::TEAM};
 use crate::scenario::{Cluster, Cut, Hello, MessageIdChoice, Span, Submit, Transfer, Via};
 
 /// What clients of a run do at all.
@@ -48,7 +48,10 @@ pub(super) struct Mail {
 
 /// Draws a submit step.
 pub(super) fn draw(dice: &mut Dice, habits: Habits, cluster: &Cluster, client: &str) -> Mail {
-    let to = dice.one(&cluster.nodes).unwrap_or_default();
+    // A front end is there to be used.
+    let fronted = dice.chance(50).then(|| dice.one(&cluster.front_ends));
+    let to = fronted.flatten().or_else(|| dice.one(&cluster.nodes));
+    let to = to.unwrap_or_default();
     let count = dice.pick([1, 1, 2, 3, 4, 6]);
     let helo = habits.helo && dice.chance(50);
     let bdat = habits.bdat && !helo && dice.chance(50);
@@ -122,7 +125,7 @@ fn file(dice: &mut Dice) -> String {
     dice.one(&names).unwrap_or("generated").to_owned()
 }
 
-/// Mailboxes, next hops outside, or both: every next hop of its own makes the message's way fork.
+/// Mailboxes, next hops outside, a group, or all of them: every next hop of its own makes the message's way fork.
 fn recipients(dice: &mut Dice, habits: Habits, cluster: &Cluster) -> Vec<String> {
     let mut all: Vec<String> = (1..=3)
         .map(|n| format!("user-{n}@mailbox.example"))
@@ -133,6 +136,7 @@ fn recipients(dice: &mut Dice, habits: Habits, cluster: &Cluster) -> Vec<String>
                 .map(|sink| format!("someone@{sink}.example")),
         )
         .chain(["someone@external.example".to_owned()])
+        .chain(cluster.groups.keys().filter(|g| *g == TEAM).cloned())
         .collect();
     dice.shuffle(&mut all);
     all.truncate(dice.pick([1, 1, 2, 2, 3]));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{
     Dice,
+    cluster::SHORT_EXPIRY,
     faults::{self, Strike, Swarm},
     mail::{self, Habits, Mail},
 };
@@ -21,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long clients wait for a reply, at most.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// No outage is longer, whatever the configuration says: expiry is not what rounds are about.
+/// No outage of a server or a link is longer, whatever the configuration says.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 /// What was drawn.
@@ -51,8 +52,13 @@ pub(super) fn draw(scenario: &Scenario, seed: u64) -> Drawn {
         },
         swarm,
     };
-    for round in 0..rounds.dice.pick([1, 1, 2, 3]) {
-        rounds.round(round);
+    let count = rounds.dice.pick([1, 1, 2, 3]);
+    // One of the rounds waits for the expiry of what has no way out.
+    let expires = duration(scenario, "MessageExpirationTimeout").filter(|e| *e < SHORT_EXPIRY);
+    let expiring = expires.map(|expiry| (rounds.dice.number(0, count - 1), expiry));
+    for round in 0..count {
+        let expiry = expiring.and_then(|(at, expiry)| (at == round).then_some(expiry));
+        rounds.round(round, expiry);
     }
     rounds.drawn
 }
@@ -68,12 +74,20 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    fn round(&mut self, round: u32) {
+    /// With `expiry` a next hop is down until that is over, or nearly.
+    fn round(&mut self, round: u32, expiry: Option<Duration>) {
         let begin = self.drawn.steps.len();
         let client = format!("client-{}", 1 + round % 3);
-        let troubled = self.sink_trouble();
+        let troubled = match expiry {
+            Some(_) => self.sink_down(),
+            None => self.sink_trouble(),
+        };
         let background = self.dice.chance(50);
-        let mail = self.submit(&client, background);
+        let mail = self.submit(
+            &client,
+            background,
+            troubled.first().filter(|_| expiry.is_some()),
+        );
         // Something between hosts first, beside which one server may fail.
         let link = if self.dice.chance(45) {
             self.link_strike(&mail.submit)
@@ -99,11 +113,19 @@ impl Rounds<'_> {
             self.strike(strike, &mail, outage, begin);
         }
         if self.dice.chance(30) {
-            self.submit(&client, false);
+            self.submit(&client, false, None);
         }
         self.wait(mail.lasts + PATIENCE);
         self.push(Step::Heal { a: None, b: None });
-        if let Some(sink) = troubled {
+        if let Some(expiry) = expiry {
+            let wait = expiry * self.dice.pick([90, 106, 115, 130]) / 100;
+            self.wait(wait);
+        } else if !troubled.is_empty() && self.dice.chance(40) {
+            // Somebody asks while the next hop keeps what goes there waiting.
+            let wait = self.heartbeat() * self.dice.number(1, 4);
+            self.wait(wait);
+        }
+        for sink in troubled {
             self.push(Step::Sink {
                 sink,
                 behaviour: SinkBehaviour::Accept,
@@ -127,24 +149,44 @@ impl Rounds<'_> {
         self.quiet();
     }
 
-    /// A next hop that makes difficulties during the round; whose it is.
-    fn sink_trouble(&mut self) -> Option<String> {
+    /// Next hops that make difficulties during the round: one, or now and then all of them.
+    fn sink_trouble(&mut self) -> Vec<String> {
         if !self.dice.chance(50) {
-            return None;
+            return Vec::new();
         }
-        let kind = self.swarm.sink(&mut self.dice)?;
-        let step = faults::on_sink(&mut self.dice, kind, &self.scenario.cluster)?;
-        let Step::Sink { sink, .. } = &step else {
-            return None;
-        };
-        let sink = sink.clone();
-        self.push(step);
-        Some(sink)
+        let mut sinks = self.scenario.cluster.sinks.clone();
+        self.dice.shuffle(&mut sinks);
+        if self.dice.chance(60) {
+            sinks.truncate(1);
+        }
+        for sink in &sinks {
+            let Some(kind) = self.swarm.sink(&mut self.dice) else {
+                return Vec::new();
+            };
+            let step = faults::on_sink(&mut self.dice, kind, sink);
+            self.push(step);
+        }
+        sinks
     }
 
-    fn submit(&mut self, client: &str, background: bool) -> Mail {
+    /// A next hop that cannot be reached until it is told otherwise.
+    fn sink_down(&mut self) -> Vec<String> {
+        let sink = self.dice.one(&self.scenario.cluster.sinks);
+        if let Some(sink) = &sink {
+            let step = faults::on_sink(&mut self.dice, "sink-down", sink);
+            self.push(step);
+        }
+        sink.into_iter().collect()
+    }
+
+    /// With mail for `sink`, when it is given.
+    fn submit(&mut self, client: &str, background: bool, sink: Option<&String>) -> Mail {
         let mut mail = mail::draw(&mut self.dice, self.habits, &self.scenario.cluster, client);
         mail.submit.background = background;
+        let address = sink.map(|sink| format!("someone@{sink}.example"));
+        if let Some(address) = address.filter(|to| !mail.submit.recipients.contains(to)) {
+            mail.submit.recipients.push(address);
+        }
         self.push(Step::Submit(mail.submit.clone()));
         mail
     }
@@ -260,8 +302,12 @@ impl Rounds<'_> {
             add(format!("{client}>{to}"), &["data"]);
         }
         let mut once = vec![format!("{client}>{to} greeting")];
-        let inside = (mail.recipients.iter()).any(|to| to.ends_with("@mailbox.example"));
-        if inside && *to != cluster.mailboxes {
+        let reached: Vec<&str> = (mail.recipients.iter())
+            .flat_map(|to| cluster.members(to))
+            .collect();
+        let inside = reached.iter().any(|to| to.ends_with("@mailbox.example"));
+        let holds = !cluster.is_front_end(to);
+        if inside && holds && *to != cluster.mailboxes {
             add(
                 format!("{to}>{}", cluster.mailboxes),
                 &["delivery begun", "delivery end-of-data", "delivery acked"],
@@ -269,18 +315,22 @@ impl Rounds<'_> {
         }
         for (number, sink) in cluster.sinks.iter().enumerate() {
             let domain = format!("@{sink}.example");
-            let outside = (mail.recipients.iter()).any(|to| {
+            let outside = reached.iter().any(|to| {
                 to.ends_with(&domain) || (number == 0 && to.ends_with("@external.example"))
             });
-            if outside {
+            if outside && holds {
                 add(format!("{to}>{sink}"), &["end-of-data", "acked"]);
                 once.push(format!("{to}>{sink} connect"));
             }
         }
         let copies = self.scenario.config.get("ShadowRedundancyEnabled")
             != Some(&Setting::Switch(false))
-            && cluster.nodes.len() > 1;
-        if copies {
+            && cluster.nodes_2013().count() > 1;
+        if cluster.is_front_end(to) {
+            // It passes on what comes, to whichever transport server it chooses, and asks for nothing.
+            add(format!("{to}>*"), &["mail", "rcpt", "end-of-data", "acked"]);
+            once.push(format!("{to}>* connect"));
+        } else if copies {
             add(
                 format!("{to}>*"),
                 &["copy begun", "copy end-of-data", "copy acked"],
@@ -318,8 +368,10 @@ impl Rounds<'_> {
             2 => self.push(Step::Observe {}),
             3 => {
                 let from = self.dice.span(60 * SECOND, LONGEST);
+                let transports: Vec<String> = self.scenario.cluster.nodes_2013().cloned().collect();
+                let node = self.dice.one(&transports).unwrap_or_default();
                 self.push(Step::Resubmit {
-                    node: to,
+                    node,
                     from: Span(from),
                     to: Span(from / 10),
                 });

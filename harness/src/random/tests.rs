@@ -45,14 +45,21 @@ fn the_same_seed_gives_the_same_plan_and_another_one_another() {
 fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_up() {
     let mut seen = BTreeSet::new();
     for seed in 1..=SEEDS {
+        let scenario = plan(seed).scenario;
+        let expiry = scenario::duration(&scenario, "MessageExpirationTimeout");
+        if expiry < Some(cluster::SHORT_EXPIRY) {
+            seen.insert("short expiry".into());
+        }
         let Scenario {
             cluster,
             step,
             fault,
             description,
             ..
-        } = plan(seed).scenario;
-        seen.insert(format!("{} nodes", cluster.nodes.len()));
+        } = scenario;
+        seen.insert(format!("{} front ends", cluster.front_ends.len()));
+        seen.insert(format!("{} groups", cluster.groups.len()));
+        seen.insert(format!("{} nodes", cluster.nodes_2013().count()));
         seen.insert(format!("{} sites", cluster.sites.len().max(1)));
         seen.insert(format!("{} dags", cluster.dags.len()));
         let hung = fault
@@ -60,6 +67,12 @@ fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_u
             .flat_map(|t| [Some(&t.action), t.then.as_ref()]);
         for step in step.iter().map(Some).chain(hung).flatten() {
             seen.insert(match step {
+                Step::Submit(submit) if cluster.is_front_end(&submit.to) => {
+                    "mail to a front end".into()
+                }
+                Step::Submit(submit) if submit.recipients.iter().any(|to| to == cluster::TEAM) => {
+                    "mail to a group".into()
+                }
                 Step::Sink { behaviour, .. } => format!("{behaviour:?}")
                     .chars()
                     .take_while(|c| *c != '(')
@@ -75,6 +88,15 @@ fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_u
         }
     }
     for wanted in [
+        "0 front ends",
+        "1 front ends",
+        "2 front ends",
+        "0 groups",
+        "1 groups",
+        "2 groups",
+        "mail to a front end",
+        "mail to a group",
+        "short expiry",
         "2 nodes",
         "3 nodes",
         "4 nodes",

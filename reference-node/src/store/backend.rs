@@ -107,6 +107,10 @@ fn open(
         file: file.into(),
         error,
     })?;
+    begin_anew(&*inner).map_err(|error| OpenError::Storage {
+        file: file.into(),
+        error,
+    })?;
     let backend = Backend {
         inner,
         never_sync: active(sabotage, Sabotage::NoFsync),
@@ -118,6 +122,20 @@ fn open(
             file: file.into(),
             error,
         })
+}
+
+/// redb writes the first octets of a new file last, when everything else of it is durable. A file that has room and lacks
+/// them is one that the host lost power over while it was made: no message was ever in it, and it is made anew.
+fn begin_anew(file: &dyn StorageBackend) -> io::Result<()> {
+    let mut magic = [0; 9];
+    if file.len()? < magic.len() as u64 {
+        return file.set_len(0);
+    }
+    file.read(0, &mut magic)?;
+    if magic == [0; 9] {
+        file.set_len(0)?;
+    }
+    Ok(())
 }
 
 /// Why a database could not be opened.

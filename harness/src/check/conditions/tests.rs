@@ -241,3 +241,50 @@ fn a_boundary_that_takes_no_mail_owes_no_delivery() {
     assert_eq!(excuse(true, &["n3", "n4"]), None, "n4 can hold the copies");
     assert_eq!(excuse(false, &["n3"]), None, "it takes mail without copies");
 }
+
+/// n3 has the mailboxes, is a boundary of its own in which no other node may hold copies, and refuses what it cannot copy.
+#[test]
+fn a_member_of_a_group_is_named_by_it() {
+    let mut story = Story::new();
+    story.scenario.cluster.dags =
+        std::collections::BTreeMap::from([("dag-1".into(), vec!["n1".into(), "n2".into()])]);
+    story.set("RejectMessageOnShadowFailure", Setting::Switch(true));
+    let member = "user-4@mailbox.example";
+    let groups =
+        std::collections::BTreeMap::from([("team@groups.example".into(), vec![member.into()])]);
+    story.scenario.cluster.groups = groups;
+    story
+        .submit_as(1, "n1", |s| {
+            s.recipients = vec!["team@groups.example".into()]
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .settle();
+    let excused = with(&story, |case, ledger| {
+        loss_excused(case, &ledger.entries[&1], member)
+    });
+    assert_eq!(
+        excused.as_deref(),
+        Some("n3 refuses all mail from other boundaries: no server may hold its copies")
+    );
+}
+
+/// Nobody wrote down what a random run is to show.
+#[test]
+fn a_trigger_of_a_random_run_may_miss_its_event() {
+    let mut story = Story::new();
+    story.scenario.fault.push(Trigger {
+        when: "client-1>n1 acked".into(),
+        nth: 9,
+        before: false,
+        action: Step::Freeze { node: "n1".into() },
+        after: None,
+        then: None,
+        during: Some([0, 1]),
+    });
+    story.settle();
+    assert!(with(&story, |case, _| faults_missing(case)).is_some());
+    story.suite = random::ID;
+    assert_eq!(with(&story, |case, _| faults_missing(case)), None);
+}

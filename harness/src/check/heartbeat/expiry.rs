@@ -110,6 +110,8 @@ fn judge(
     match first {
         Some((_, t)) if t <= latest => tally.kept(),
         _ if latest > case.last_us => {}
+        // One of those in the mailbox may be about this recipient.
+        _ if entry.mailbox_dsns.iter().any(|(_, t)| *t <= signed(latest)) => {}
         _ => {
             let text = format!(
                 "{story}; {to} had not got it by {}, and no DSN had come to {}: MessageExpirationTimeout is {}",
@@ -123,6 +125,10 @@ fn judge(
             ));
         }
     }
+}
+
+fn signed(us: u64) -> i64 {
+    i64::try_from(us).unwrap_or(i64::MAX)
 }
 
 /// A next hop said 5yz to this recipient, or to the whole message.

@@ -10,8 +10,8 @@ use super::{
     holding::{Hold, us},
 };
 use crate::{
-    check::{Case, Exchange, Ledger, Submitted, address, conditions},
-    history::{Fault, Transaction},
+    check::{Case, Connection, Exchange, Ledger, Moment, Submitted, address, conditions},
+    history::{Fault, Transaction, Wire},
     scenario::{LEGACY_DOMAIN, SinkBehaviour, Step},
 };
 
@@ -99,6 +99,20 @@ pub(in crate::check) fn processed_us(
     Some(last)
 }
 
+/// The sender was there still when this reply came. A session that it has given up it closes without QUIT; the wire shows
+/// that only when the other side has closed, too.
+fn is_heard(c: &Connection<'_>, reply: Moment) -> bool {
+    let speaks = |wire: &Wire| matches!(wire, Wire::Command { .. } | Wire::EndOfData { .. });
+    let goes_on = c
+        .events
+        .iter()
+        .any(|(at, wire)| *at > reply && speaks(wire));
+    let left = c
+        .closed
+        .is_some_and(|(_, by, reset)| by == "client" && !reset);
+    goes_on || !left
+}
+
 /// When the primary server's delivery of a held message to one recipient was acknowledged.
 pub(in crate::check) fn delivered_us(
     case: &Case<'_>,
@@ -136,7 +150,7 @@ pub(in crate::check) fn delivered_us(
             };
             same && e.kind != Transaction::Copy && named()
         })
-        .filter_map(|(_, e)| e.acked())
+        .filter_map(|(c, e)| e.acked().filter(|at| is_heard(c, *at)))
         .filter(|at| !case.may_be_lost(hold.primary, host, *at))
         .map(|at| at.t_us)
         .collect();

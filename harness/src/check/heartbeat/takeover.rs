@@ -15,7 +15,7 @@ use crate::{
         conditions::conclude,
         evidence::{Tally, clock, lasting, piece},
     },
-    history::Wire,
+    history::{Transaction, Wire},
 };
 
 /// HB-08. A primary server out of reach for ShadowResubmitTimeSpan (and one heartbeat, and one attempt): by then the
@@ -176,6 +176,17 @@ pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
             if renewed {
                 continue;
             }
+            // Of two copies that it has of one message, from two primary servers, the wire does not tell which it promoted.
+            let another = case.exchanges().into_iter().any(|(c, e)| {
+                c.to == hold.server
+                    && c.from != hold.primary
+                    && e.kind == Transaction::Copy
+                    && e.transport_id == Some(hold.transport_id)
+                    && e.sent < sign.at
+            });
+            if another {
+                continue;
+            }
             if sign.at.t_us >= hold.overdue_us {
                 tally.kept();
                 continue;
@@ -282,8 +293,11 @@ fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
             .chain(hold.lost)
             .any(|at| at.t_us <= due);
         let taken = hold.promoted.as_ref().is_some_and(|p| p.at < renewal.at);
+        // What passed the tap and did not arrive told the shadow server nothing.
+        let unheard = case.may_be_lost(hold.server, hold.primary, renewal.at);
         if before
             || taken
+            || unheard
             || due > case.last_us
             || !case.well_between(hold.server, renewal.at.t_us, due)
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gauntlet_reports::Evidence;
 
-use super::{Entry, Ledger};
+use super::{Entry, Ledger, expiry};
 use crate::{
     check::{
         Case, Moment, address, conditions,
@@ -129,7 +129,10 @@ impl Ledger<'_> {
                 Fate::Unknown(format!("{holder} still holds it, and it is not overdue"))
             };
         }
-        Fate::Lost
+        match expiry::given_up(case, entry, recipient) {
+            Some(reason) => Fate::Unknown(reason),
+            None => Fate::Lost,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     check::{
         judge,
-        testing::{Story, digest},
+        testing::{EXTERNAL, MAILBOX, Story, digest},
     },
     history::{Event, Fault},
     scenario::Setting,
@@ -72,6 +72,55 @@ fn a_dsn_is_no_loss() {
         .dsn(1, "user-1@external.example", "sender@external.example")
         .settle();
     insta::assert_snapshot!(judged(&story), @"");
+}
+
+/// Message 1 for a next hop that says nothing, sent by `from`.
+fn waits_for(from: &str, time: &str) -> Story {
+    let mut story = Story::new();
+    story
+        .submit_as(1, "n1", |s| {
+            s.from = from.into();
+            s.recipients = vec![EXTERNAL.into()];
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .after(time)
+        .settle();
+    story
+}
+
+/// MessageExpirationTimeout is two days.
+#[test]
+fn what_expires_with_nobody_to_tell_is_no_loss() {
+    let lost = |story: &Story| judged(story).contains("therefore lost");
+    assert!(!lost(&waits_for("", "2d")));
+    assert!(lost(&waits_for("", "1d")), "not expired yet");
+    // The sender's own mail goes to the same next hop: the DSN expires, too.
+    assert!(!lost(&waits_for("sender@external.example", "4d")));
+    assert!(lost(&waits_for("sender@external.example", "3d")));
+    // A sender with a mailbox can be told.
+    assert!(lost(&waits_for(MAILBOX, "6d")));
+}
+
+#[test]
+fn what_a_next_hop_in_reach_did_not_get_is_lost_though_nobody_could_be_told() {
+    let mut story = Story::new();
+    story
+        .submit_as(1, "n1", |s| {
+            s.from = String::new();
+            s.recipients = vec![EXTERNAL.into()];
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .after("1d");
+    story
+        .accepted(2, "n1", "n2")
+        .delivered(2, "n1")
+        .after("2d")
+        .settle();
+    assert!(judged(&story).contains("for message 1; no delivery"));
 }
 
 #[test]

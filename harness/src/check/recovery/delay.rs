@@ -145,7 +145,11 @@ fn judge(case: &Case<'_>, ledger: &Ledger<'_>, tally: &mut Tally, hold: &Hold<'_
         ) else {
             continue;
         };
-        let sound = case.well_between(hold.server, due.from.t_us, latest);
+        // A delivery whose connection was reset is tried again after a retry interval.
+        let reset = case
+            .faults_on(hold.server, host_of(case, to))
+            .any(|f| matches!(f.what, Fault::Reset { .. }) && f.overlaps(due.from.t_us, latest));
+        let sound = !reset && case.well_between(hold.server, due.from.t_us, latest);
         if !sound || hidden(case, to) || refused_by_next_hop(case, to, hold.since) {
             continue;
         }

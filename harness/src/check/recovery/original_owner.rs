@@ -80,10 +80,11 @@ struct Outage<'c, 'h> {
 
 /// The primary server came back with the same database, and nothing ever gave a right to a promotion.
 fn asked_in_time(case: &Case<'_>, hold: &Hold<'_>, up: Moment) -> bool {
+    // The crash is healed in the record before the one that says that the server is up.
     let start = case
         .starts
         .get(hold.primary)
-        .and_then(|s| s.iter().find(|s| s.at == up));
+        .and_then(|s| s.iter().find(|s| s.at >= up));
     let same = start
         .and_then(|s| s.database)
         .zip(hold.database)

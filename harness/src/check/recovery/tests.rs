@@ -380,3 +380,40 @@ fn a_node_alone_is_outside() {
         .settle();
     assert_snapshot!(story.told("RO-06"), @"outside: n1 is alone: no other node can hold a copy");
 }
+
+#[test]
+fn a_reset_on_the_way_to_the_next_hop_excuses_the_delay() {
+    let mut story = replaced();
+    story
+        .after("2m")
+        .fault(crate::history::Fault::Reset {
+            link: "n2>sink-1".into(),
+        })
+        .heal()
+        .after("5m")
+        .sink(1, "n2")
+        .settle();
+    let told = story.told("RO-01");
+    assert!(told.starts_with("inconclusive"), "{told}");
+}
+
+/// In a history the crash is healed in the record before the one that says what the server came back with.
+#[test]
+fn a_new_database_is_no_return_of_the_original_owner() {
+    let back_with = |database: &str| {
+        let mut story = story();
+        story
+            .external(1, "n1", "n2")
+            .ask("n2>n1", &[])
+            .kill("n1")
+            .after("1m")
+            .heal()
+            .up("n1", database)
+            .settle();
+        story.told("RO-05")
+    };
+    let told = back_with("new");
+    assert!(told.starts_with("inconclusive"), "{told}");
+    let told = back_with("db");
+    assert!(told.starts_with("violated"), "{told}");
+}

@@ -84,3 +84,43 @@ fn to_09_lets_content_flow_and_leaves_a_broken_way_and_other_bounds_alone() {
     server.close(LINK, "server");
     assert_eq!(server.settle().told("TO-09"), thin);
 }
+
+/// The other side was busy, and answered a session that n1 had left: the wire shows the end of both, not of one.
+#[test]
+fn to_09_does_not_know_since_when_a_session_was_over_that_was_answered_too_late() {
+    let answered = |quits: bool| {
+        let mut story = silent(LINK, "11m");
+        story.wire(
+            LINK,
+            crate::history::Wire::Reply {
+                verb: "MAIL".into(),
+                reply: crate::check::testing::reply(451, "4.4.0 later"),
+            },
+        );
+        if quits {
+            story.command(LINK, "QUIT", 221);
+        }
+        story.close(LINK, "client").settle().told("TO-09")
+    };
+    insta::assert_snapshot!(answered(false), @"inconclusive: no outbound session was silent for long enough");
+    insta::assert_snapshot!(answered(true), @"");
+}
+
+/// A sender stops in the middle of a transaction: its own timeout ends it, and what was opened for it.
+#[test]
+fn to_09_lets_a_front_end_hold_an_open_transaction() {
+    let held = |time: &str| {
+        let mut story = silent("f1>n1", time);
+        story.scenario.cluster.nodes.push("f1".into());
+        story.scenario.cluster.front_ends = vec!["f1".into()];
+        story.set_span("ConnectionInactivityTimeOut", "1m");
+        story
+            .command("f1>n1", "QUIT", 221)
+            .close("f1>n1", "client")
+            .settle()
+            .told("TO-09")
+    };
+    // ConnectionInactivityTimeout is 5 min.
+    assert!(held("5m").starts_with("holds"), "{}", held("5m"));
+    assert!(held("6m").starts_with("violated"), "{}", held("6m"));
+}

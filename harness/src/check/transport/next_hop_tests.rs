@@ -94,3 +94,18 @@ fn tc_06_binds_nobody_to_a_message_that_was_not_acked() {
         .settle();
     insta::assert_snapshot!(story.told("TC-06"), @"inconclusive: no next hop refused a recipient for good");
 }
+
+/// The sender's mailbox is in a boundary that takes no mail, as no server may hold its copies there.
+#[test]
+fn tc_06_owes_no_dsn_to_a_boundary_that_takes_no_mail() {
+    let told = |rejects: bool| {
+        let mut story = refused("user-9@mailbox.example");
+        let members = vec!["n1".into(), "n2".into()];
+        story.scenario.cluster.dags = std::collections::BTreeMap::from([("dag-1".into(), members)]);
+        let rejects = crate::scenario::Setting::Switch(rejects);
+        story.set("RejectMessageOnShadowFailure", rejects);
+        story.settle().told("TC-06")
+    };
+    assert!(!told(true).contains("no DSN"), "{}", told(true));
+    assert!(told(false).contains("no DSN"), "{}", told(false));
+}

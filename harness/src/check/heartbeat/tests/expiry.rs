@@ -82,3 +82,25 @@ fn a_null_return_path_gets_no_dsn() {
     story.after("3d").settle();
     assert_snapshot!(story.told("HB-11"), @"inconclusive: no message waited for MessageExpirationTimeout");
 }
+
+/// A sender with a mailbox, and two recipients of whom one has the message.
+#[test]
+fn a_dsn_in_a_mailbox_may_be_about_any_recipient() {
+    let after = |dsn: bool| {
+        let mut story = story();
+        story
+            .submit_as(1, "n1", |s| s.from = "user-9@mailbox.example".into())
+            .end_of_data(1)
+            .copy(1, "n1>n2")
+            .ack(1)
+            .mailbox(1)
+            .after("2d 1m");
+        if dsn {
+            story.mailbox_dsn(1);
+        }
+        story.after("6h").settle();
+        story.told("HB-11")
+    };
+    assert_snapshot!(after(true), @"inconclusive: no message waited for MessageExpirationTimeout");
+    assert_snapshot!(after(false), @"");
+}

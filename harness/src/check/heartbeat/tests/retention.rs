@@ -103,3 +103,22 @@ fn what_was_asked_for_may_go() {
     story.after("1d 23h").view("n1", shadows(&[])).settle();
     assert_snapshot!(story.told("HB-07"), @"inconclusive: no discard event was looked at shortly before, or after, the end of ShadowMessageAutoDiscardInterval");
 }
+
+/// n3 was frozen with n1's delivery, and answered a session that n1 had given up: n1 delivers again, later.
+#[test]
+fn a_delivery_that_was_acknowledged_too_late_is_not_done() {
+    let answered = |quits: bool| {
+        let mut story = story();
+        story.external(1, "n1", "n2").sink(1, "n1");
+        if quits {
+            story.command("n1>sink-1", "QUIT", 221);
+        }
+        story.close("n1>sink-1", "client").after("1d");
+        story.view("n1", discards(&[], "n2")).settle();
+        story.told("HB-07")
+    };
+    let told = answered(false);
+    assert!(told.starts_with("inconclusive"), "{told}");
+    let told = answered(true);
+    assert!(told.starts_with("violated"), "{told}");
+}

@@ -299,3 +299,69 @@ fn the_same_database_proves_nothing() {
         .settle();
     assert_snapshot!(story.told("HB-10"), @"inconclusive: no primary server answered with another database ID while a shadow message was held for it");
 }
+
+#[test]
+fn another_database_that_was_told_into_a_black_hole_was_told_to_nobody() {
+    let mut story = renewed();
+    story
+        .fault(crate::history::Fault::BlackHole {
+            link: "n2>n1".into(),
+        })
+        .after("10m")
+        .heal()
+        .resubmits(1)
+        .sink(1, "n2")
+        .settle();
+    let told = story.told("HB-10");
+    assert!(told.starts_with("inconclusive"), "{told}");
+}
+
+/// n3 promoted the message, and gives n2 a copy of it, which had one from n1 already: what n2 promotes is n1's.
+#[test]
+fn of_two_copies_of_one_message_it_is_not_known_which_was_promoted() {
+    let after = |copied_again: bool| {
+        let mut story = story();
+        story.external(1, "n1", "n2").kill("n1").after("2h 59m");
+        if copied_again {
+            story.copy(1, "n3>n2");
+        }
+        story.after("2m").resubmits(1).sink(1, "n2").settle();
+        story.told("HB-09")
+    };
+    let told = after(true);
+    assert!(told.starts_with("inconclusive"), "{told}");
+    let told = after(false);
+    assert!(told.starts_with("holds"), "{told}");
+}
+
+/// The new owner is told 550; its DSN goes to a mailbox, and does not say which recipient it is about.
+#[test]
+fn a_recipient_that_the_next_hop_refuses_is_served_by_its_dsn() {
+    let after = |dsn: bool| {
+        let mut story = story();
+        let link = "n2>sink-1";
+        story
+            .submit_as(1, "n1", |s| {
+                s.from = "user-9@mailbox.example".into();
+                s.recipients = vec![crate::check::testing::EXTERNAL.into()];
+            })
+            .end_of_data(1)
+            .copy(1, "n1>n2")
+            .ack(1)
+            .kill("n1")
+            .after("3h 1m")
+            .resubmits(1);
+        if dsn {
+            story
+                .connect(link)
+                .command(link, "MAIL FROM:<s@x>", 250)
+                .command(link, "RCPT TO:<user-1@external.example>", 550)
+                .mailbox_dsn(1);
+        }
+        story.settle().told("HB-08")
+    };
+    let told = after(true);
+    assert!(told.starts_with("holds"), "{told}");
+    let told = after(false);
+    assert!(told.starts_with("violated"), "{told}");
+}
