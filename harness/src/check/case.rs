@@ -3,9 +3,10 @@
 //! Comes in: the records of one run. Goes out: [`Case`], with submissions and their outcomes, connections and
 //! their transactions, faults and their ends, and the nodes' lives. Called by [`judge`](super::judge).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
+    Ledger,
     config::Config,
     wire::{Connection, Exchange},
 };
@@ -149,7 +150,27 @@ pub struct Case<'h> {
     pub truncated: Option<String>,
     /// Time of the last record, microseconds.
     pub last_us: u64,
+    index: Index<'h>,
+    ledger: Ledger<'h>,
 }
+
+/// What would otherwise be looked for among all that there is, once for each message.
+#[derive(Debug, Default)]
+struct Index<'h> {
+    /// A link's connection by its number: its place.
+    connections: HashMap<(&'h str, u32), usize>,
+    /// A submission by its number: the place of the last one of that number.
+    submissions: HashMap<u32, usize>,
+    /// A message's submissions, in their order.
+    of_message: HashMap<u32, Vec<usize>>,
+    /// Transactions that reached their end of data, in the order of the history.
+    exchanges: Vec<Place<'h>>,
+    /// …those of a message.
+    exchanges_of: HashMap<u32, Vec<Place<'h>>>,
+}
+
+/// Where a transaction is: the link, and places in its connections and in their transactions.
+type Place<'h> = (&'h str, usize, usize);
 
 impl<'h> Case<'h> {
     /// Indexes the records of a run. `None` when they do not begin with [`Event::Begin`]: nothing can be said then.
@@ -179,31 +200,41 @@ impl<'h> Case<'h> {
             views: BTreeMap::new(),
             truncated: Some("the history has no end".into()),
             last_us: records.last().map_or(0, |r| r.t_us),
+            index: Index::default(),
+            ledger: Ledger::default(),
         };
         for record in records {
             case.take(record);
         }
+        case.index_exchanges();
         case.find_quiet();
         case.find_passed_on();
+        case.ledger = Ledger::new(&case);
         Some(case)
     }
 
     fn take(&mut self, record: &'h Record) {
         let at = Moment::of(record);
         match &record.event {
-            Event::Submit(what) => self.submissions.push(Submitted {
-                at,
-                what,
-                recipients: self.meant(&what.recipients, |_| true),
-                data_sent: None,
-                ended: None,
-                outcome: Outcome::Indeterminate,
-                reply: None,
-                error: None,
-                refused: BTreeMap::new(),
-                passed_to: None,
-                usable: None,
-            }),
+            Event::Submit(what) => {
+                let place = self.submissions.len();
+                self.index.submissions.insert(what.submission, place);
+                let of_message = self.index.of_message.entry(what.message);
+                of_message.or_default().push(place);
+                self.submissions.push(Submitted {
+                    at,
+                    what,
+                    recipients: self.meant(&what.recipients, |_| true),
+                    data_sent: None,
+                    ended: None,
+                    outcome: Outcome::Indeterminate,
+                    reply: None,
+                    error: None,
+                    refused: BTreeMap::new(),
+                    passed_to: None,
+                    usable: None,
+                });
+            }
             Event::DataSent { submission } => {
                 if let Some(s) = self.submission_mut(*submission) {
                     s.data_sent = Some(at);
@@ -217,10 +248,10 @@ impl<'h> Case<'h> {
                 error,
             } => {
                 let named = self
+                    .index
                     .submissions
-                    .iter()
-                    .rfind(|s| s.what.submission == *submission)
-                    .map_or(&[][..], |s| &s.what.recipients);
+                    .get(submission)
+                    .map_or(&[][..], |place| &self.submissions[*place].what.recipients);
                 let accepted = self.meant(named, |to| !refused.contains_key(to));
                 let lost: BTreeMap<&str, &Reply> = refused
                     .iter()
@@ -249,13 +280,11 @@ impl<'h> Case<'h> {
                 wire,
             } => {
                 let connections = self.links.entry(link).or_default();
-                let place = match connections.iter().position(|c| c.number == *connection) {
-                    Some(place) => place,
-                    None => {
-                        connections.push(Connection::new(link, *connection, at));
-                        connections.len() - 1
-                    }
-                };
+                let known = self.index.connections.entry((link, *connection));
+                let place = *known.or_insert_with(|| {
+                    connections.push(Connection::new(link, *connection, at));
+                    connections.len() - 1
+                });
                 connections[place].take(at, wire);
             }
             Event::FaultPlanned {
@@ -344,9 +373,63 @@ impl<'h> Case<'h> {
     }
 
     fn submission_mut(&mut self, number: u32) -> Option<&mut Submitted<'h>> {
-        self.submissions
-            .iter_mut()
-            .rfind(|s| s.what.submission == number)
+        let place = self.index.submissions.get(&number)?;
+        self.submissions.get_mut(*place)
+    }
+
+    fn index_exchanges(&mut self) {
+        let mut places: Vec<_> = self
+            .links
+            .iter()
+            .flat_map(|(link, connections)| {
+                connections.iter().enumerate().flat_map(move |(c, connection)| {
+                    let exchanges = connection.exchanges.iter().enumerate();
+                    exchanges.map(move |(e, exchange)| {
+                        ((*link, c, e), exchange.sent, exchange.message)
+                    })
+                })
+            })
+            .collect();
+        // The order of the history; two that were recorded by one record do not exist.
+        places.sort_by_key(|(_, sent, _)| *sent);
+        for (place, _, message) in places {
+            self.index.exchanges.push(place);
+            if let Some(message) = message {
+                let of_message = self.index.exchanges_of.entry(message);
+                of_message.or_default().push(place);
+            }
+        }
+    }
+
+    fn at_place(&self, (link, connection, exchange): Place<'h>) -> (&Connection<'h>, &Exchange<'h>) {
+        let connection = &self.links[link][connection];
+        (connection, &connection.exchanges[exchange])
+    }
+
+    /// Transactions that carried a message to an end of data, in the order of the history.
+    pub fn exchanges_of(
+        &self,
+        message: u32,
+    ) -> impl DoubleEndedIterator<Item = (&Connection<'h>, &Exchange<'h>)> {
+        let places = self.index.exchanges_of.get(&message);
+        places
+            .into_iter()
+            .flatten()
+            .map(|place| self.at_place(*place))
+    }
+
+    /// Submissions of a message, in their order.
+    pub fn submissions_of(&self, message: u32) -> impl DoubleEndedIterator<Item = &Submitted<'h>> {
+        let places = self.index.of_message.get(&message);
+        places
+            .into_iter()
+            .flatten()
+            .map(|place| &self.submissions[*place])
+    }
+
+    /// The ledger of messages.
+    pub fn ledger(&self) -> &Ledger<'h> {
+        &self.ledger
     }
 
     fn with_fault(&mut self, number: u32, change: impl FnOnce(&mut FaultSpan<'h>)) {
@@ -380,30 +463,19 @@ impl<'h> Case<'h> {
 
     /// All transactions that reached their end of data, with their connections, in the order of the history.
     pub fn exchanges(&self) -> Vec<(&Connection<'h>, &Exchange<'h>)> {
-        let mut all: Vec<_> = self
-            .connections()
-            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
-            .collect();
-        all.sort_by_key(|(_, e)| e.sent);
-        all
+        let places = self.index.exchanges.iter();
+        places.map(|place| self.at_place(*place)).collect()
     }
 
     /// The connection and the transaction in which a submission reached its end of data. It may go by after the client
     /// has given up, but not after the same message is submitted again.
     pub fn exchange_of(&self, s: &Submitted<'h>) -> Option<(&Connection<'h>, &Exchange<'h>)> {
-        let again = self
-            .submissions
-            .iter()
-            .find(|o| o.what.message == s.what.message && o.at > s.at);
-        let on_link = self.links.get(s.what.link.as_str())?;
-        on_link
-            .iter()
-            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
-            .find(|(_, e)| {
-                e.message == Some(s.what.message)
-                    && e.sent > s.at
-                    && again.is_none_or(|o| e.sent < o.at)
-            })
+        let again = self.submissions_of(s.what.message).find(|o| o.at > s.at);
+        self.exchanges_of(s.what.message)
+            .filter(|(c, _)| c.link == s.what.link)
+            .filter(|(_, e)| e.sent > s.at && again.is_none_or(|o| e.sent < o.at))
+            // Of several the one on the first connection.
+            .min_by_key(|(c, e)| (c.opened, e.sent))
     }
 
     /// The connection and the transaction in which a front end passed a submission's end of data on.
@@ -411,19 +483,10 @@ impl<'h> Case<'h> {
         if !self.is_front_end(s.server()) {
             return None;
         }
-        let again = self
-            .submissions
-            .iter()
-            .find(|o| o.what.message == s.what.message && o.at > s.at);
-        let mut passed: Vec<_> = self
-            .connections()
-            .filter(|c| c.from == s.server() && self.is_2013(c.to))
-            .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
-            .filter(|(_, e)| e.message == Some(s.what.message) && e.sent > s.at)
-            .filter(|(_, e)| again.is_none_or(|o| e.sent < o.at))
-            .collect();
-        passed.sort_by_key(|(_, e)| e.sent);
-        passed.into_iter().next()
+        let again = self.submissions_of(s.what.message).find(|o| o.at > s.at);
+        self.exchanges_of(s.what.message)
+            .filter(|(c, _)| c.from == s.server() && self.is_2013(c.to))
+            .find(|(_, e)| e.sent > s.at && again.is_none_or(|o| e.sent < o.at))
     }
 
     /// The shadow copy of a submission that another node confirmed before the sender was answered, or gave up.
@@ -461,9 +524,9 @@ impl<'h> Case<'h> {
 
     /// Shadow copies of a message, in order.
     pub fn copies(&self, message: u32) -> Vec<(&Connection<'h>, &Exchange<'h>)> {
-        let mut all = self.exchanges();
-        all.retain(|(_, e)| e.kind == Transaction::Copy && e.message == Some(message));
-        all
+        self.exchanges_of(message)
+            .filter(|(_, e)| e.kind == Transaction::Copy)
+            .collect()
     }
 
     /// Some of the mail holds octets that look like an end of data.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use gauntlet_reports::Verdict;
 
 use super::{
-    Case, Entry, Ledger, Moment,
+    Case, Entry, Moment,
     conditions::{conclude, strikes},
     evidence::{Tally, clock, piece},
     ledger::loss,
@@ -51,7 +51,7 @@ fn mailbox_accounts<'c, 'h>(
 /// DD-01: a mailbox shows one copy per (Message-ID, submit time), however often and by whomever it was delivered. Put
 /// to the test by messages that came to the mailbox's node more than once.
 fn dd_01(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally {
         proofs: 0,
         against: ledger.doubles(case),
@@ -76,7 +76,7 @@ fn dd_01(case: &Case<'_>) -> Verdict {
 
 /// DD-02: different messages are never suppressed: the same Message-ID with another submit time, or none at all.
 fn dd_02(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut shared: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for s in &case.submissions {
         let group = shared
@@ -123,7 +123,7 @@ fn dd_02(case: &Case<'_>) -> Verdict {
 /// DD-03: detection outlives restarts and failovers. Put to the test by messages that a mailbox showed before its node
 /// was started again, and that came once more afterwards.
 fn dd_03(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let home = case.plan.scenario.cluster.mailboxes.as_str();
     let restarts: Vec<Moment> = case
         .starts

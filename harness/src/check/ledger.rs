@@ -421,7 +421,7 @@ impl<'h> Ledger<'h> {
 /// alone), a mailbox that shows a message twice (DD-01), altered content (TC-08), mail that was refused or never sent
 /// (TC-11). Only violations.
 pub(super) fn always(case: &Case<'_>) -> Vec<Verdict> {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let alone = case.plan.scenario.cluster.nodes_2013().count() < 2;
     let mut verdicts = Vec::new();
     let mut add = |id: &str, what: &str, evidence: Vec<gauntlet_reports::Evidence>| {

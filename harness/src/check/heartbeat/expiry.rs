@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     check::{
-        Account, Case, Entry, Ledger, Submitted, address,
+        Account, Case, Entry, Submitted, address,
         conditions::conclude,
         evidence::{Tally, clock, lasting, outcome, piece},
     },
@@ -20,7 +20,7 @@ use crate::{
 /// where the primary server was up all the while, nobody else took the message over, the next hop did not refuse it,
 /// and the sender's own mail could be delivered.
 pub(super) fn expired_with_a_dsn(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let held = holds(case);
     let mut tally = Tally::default();
     for entry in ledger.entries.values() {

@@ -73,7 +73,7 @@ pub(super) fn held_until_notified(case: &Case<'_>) -> Verdict {
 /// HB-06. What a primary server had processed before it crashed, and had not yet told, it tells after it is back with
 /// the same database: at the latest when it says that nothing is left to tell.
 pub(super) fn given_after_restart(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let held = holds(case);
     let mut tally = Tally::default();
     for crash in &case.faults {
@@ -95,7 +95,7 @@ pub(super) fn given_after_restart(case: &Case<'_>) -> Verdict {
             .filter(|h| h.primary == primary && h.alive_at(down.t_us))
         {
             let same = database.is_none() || hold.database.is_none() || database == hold.database;
-            if !same || hold.renewed.is_some() || !processed_before(case, &ledger, hold, down) {
+            if !same || hold.renewed.is_some() || !processed_before(case, ledger, hold, down) {
                 continue;
             }
             if let Some((told, _)) = hold.notified {

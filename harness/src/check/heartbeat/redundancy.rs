@@ -22,7 +22,7 @@ use crate::{
 /// by then another node of its boundary has confirmed a copy. Where a node of the boundary, or the way to it, was struck
 /// meanwhile, a copy may come later, and nothing is said; so it is where the promotion's own time is not known.
 pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some(promoted) = hold.promoted.as_ref().filter(|p| p.exact) else {
@@ -50,7 +50,7 @@ pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
         });
         if copied.is_some() {
             tally.kept();
-        } else if in_transit(case, &ledger, hold, promoted.at, due) {
+        } else if in_transit(case, ledger, hold, promoted.at, due) {
             let text = format!(
                 "{server} promoted {} at {} and had not delivered it by {}; no other node had confirmed a copy by then",
                 hold.name(),

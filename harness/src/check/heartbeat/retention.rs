@@ -10,7 +10,7 @@ use super::{
     processing::processed_us,
 };
 use crate::check::{
-    Case, Ledger, Moment,
+    Case, Moment,
     conditions::conclude,
     evidence::{Tally, clock, lasting, piece},
 };
@@ -45,10 +45,10 @@ impl Retention {
 /// were asked for, and primary servers that went down or lost their database, prove nothing here. Presence counts from
 /// three quarters of the interval on; of many answers that there is nothing to tell, the first one counts.
 pub(super) fn dropped_after_the_interval(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
-        let Some(processed) = processed_us(case, &ledger, hold) else {
+        let Some(processed) = processed_us(case, ledger, hold) else {
             continue;
         };
         let retention = retention(case, hold, processed);

@@ -24,21 +24,21 @@ use crate::{
 /// answered while nothing else was missing, and did not name the message. Of a DSN that nobody takes, or that has no
 /// route, nothing can be demanded.
 pub(super) fn finished_before_told(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some(submission) = submission(case, hold) else {
             continue;
         };
-        let all = recipients(case, &ledger, hold, submission);
+        let all = recipients(case, ledger, hold, submission);
         let own = |r: &&Recipient<'_>| submission.what.recipients.iter().any(|to| to == r.to);
         let (direct, members): (Vec<_>, Vec<_>) = all.iter().partition(own);
-        forks(case, &ledger, &mut tally, hold, &direct, &members);
-        notification(case, &ledger, &mut tally, hold, submission, &all);
+        forks(case, ledger, &mut tally, hold, &direct, &members);
+        notification(case, ledger, &mut tally, hold, submission, &all);
     }
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "HB-05",
         tally,
         "DSNs and forked copies were finished before the discard notification was given",

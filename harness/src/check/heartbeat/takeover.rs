@@ -22,13 +22,13 @@ use crate::{
 /// shadow server owns the message, and in the end every recipient has it. Recipients whose next hop stays closed, and
 /// messages that were delivered before the outage, are no proof.
 pub(super) fn promoted_when_unreachable(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some((last, due)) = outage(case, hold) else {
             continue;
         };
-        let missing = undelivered(case, &ledger, hold, due);
+        let missing = undelivered(case, ledger, hold, due);
         let records = || {
             [hold.since.seq]
                 .into_iter()
@@ -267,7 +267,7 @@ pub(super) fn promoted_for_an_earlier_state(case: &Case<'_>) -> Verdict {
 /// From the answer that shows that the primary server is not the one that it was to the promotion passes less than the
 /// time to the next heartbeat.
 fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some(renewal) = hold.renewed.filter(|r| r.kind == kind) else {
@@ -340,7 +340,7 @@ fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
                 ));
             }
             (None, None) => {
-                if let Some(to) = undelivered(case, &ledger, hold, due).first() {
+                if let Some(to) = undelivered(case, ledger, hold, due).first() {
                     tally.broken(broken(
                         format!("{to} had not got it by {}", clock(case.last_us)),
                         None,

@@ -35,7 +35,7 @@ impl Ledger<'_> {
     pub fn surplus(&self, case: &Case<'_>) -> (usize, Vec<Surplus>) {
         let mut looked_at = 0;
         let mut found = Vec::new();
-        for (link, connections) in &case.links {
+        for link in case.links.keys() {
             let Some((node, sink)) = link.split_once('>') else {
                 continue;
             };
@@ -47,10 +47,10 @@ impl Ledger<'_> {
                 .values()
                 .flat_map(|e| e.accounts.keys().map(move |to| (e.message, *to)));
             for (message, recipient) in envelopes {
-                let sends: Vec<&Exchange<'_>> = connections
-                    .iter()
-                    .flat_map(|c| &c.exchanges)
-                    .filter(|e| e.message == Some(message) && e.kind == Transaction::Mail)
+                let sends: Vec<&Exchange<'_>> = case
+                    .exchanges_of(message)
+                    .filter(|(c, e)| c.link == *link && e.kind == Transaction::Mail)
+                    .map(|(_, e)| e)
                     .filter(|e| e.recipients.contains(&recipient))
                     .collect();
                 let (Some(first), Some(last)) = (sends.first(), sends.last()) else {
@@ -83,12 +83,7 @@ impl Ledger<'_> {
 
 /// Ends of data by which the node came to own a copy before its last send.
 fn owned(case: &Case<'_>, node: &str, message: u32, last: &Exchange<'_>) -> usize {
-    let came = case
-        .connections()
-        .filter(|c| c.to == node)
-        .flat_map(|c| &c.exchanges);
-    came.filter(|e| {
-        e.message == Some(message) && e.sent < last.sent && e.kind != Transaction::Deliver
-    })
-    .count()
+    case.exchanges_of(message)
+        .filter(|(c, e)| c.to == node && e.sent < last.sent && e.kind != Transaction::Deliver)
+        .count()
 }

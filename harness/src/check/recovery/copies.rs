@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Ledger, Moment,
+        Case, Entry, Moment,
         conditions::conclude,
         evidence::{Tally, clock, inconclusive, piece},
         heartbeat::{
@@ -20,7 +20,7 @@ use crate::{
 /// RO-02. A primary server that came back with its database after its messages had been taken over delivers its queue
 /// again; each mailbox shows one copy all the same. A message that nobody but the shadow server delivered is no proof.
 pub(super) fn one_in_the_mailbox(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut done = BTreeSet::new();
     for hold in &holds(case) {
@@ -122,7 +122,7 @@ fn delivered_again(case: &Case<'_>, entry: &Entry<'_>, hold: &Hold<'_>, back: Mo
 /// RO-03 (MAY). External recipients may see a copy from each owner of a message; an owner that sends it once more
 /// without a reason breaks the bound. Proof is a message that two owners sent.
 pub(super) fn one_for_each_owner(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut owners: BTreeMap<(u32, &str), BTreeSet<&str>> = BTreeMap::new();
     for (connection, exchange) in case.exchanges() {
         let to_sink = case.is_node(connection.from) && case.is_sink(connection.to);

@@ -19,7 +19,7 @@ use crate::{
 /// RO-01. A primary server that comes back with a new database: what others hold for it is delivered within
 /// ShadowHeartbeatFrequency (and one attempt; one retry interval after the next hop is open, if that is later).
 pub(super) fn delivered_within_a_heartbeat(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some(back) = back_with_another_database(case, hold) else {
@@ -44,7 +44,7 @@ pub(super) fn delivered_within_a_heartbeat(case: &Case<'_>) -> Verdict {
         );
         judge(
             case,
-            &ledger,
+            ledger,
             &mut tally,
             hold,
             &Due {
@@ -56,7 +56,7 @@ pub(super) fn delivered_within_a_heartbeat(case: &Case<'_>) -> Verdict {
     }
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "RO-01",
         tally,
         "recipients had the message within a heartbeat after its primary server came back with a new database",
@@ -76,7 +76,7 @@ fn back_with_another_database(case: &Case<'_>, hold: &Hold<'_>) -> Option<Moment
 /// RO-04. A primary server that never comes back: what others hold for it is delivered at most ShadowResubmitTimeSpan
 /// (and one heartbeat, and one attempt) after it went.
 pub(super) fn delivered_within_the_span(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let gone = case.faults.iter().find(|f| {
@@ -98,11 +98,11 @@ pub(super) fn delivered_within_the_span(case: &Case<'_>) -> Verdict {
             .t_us
             .saturating_add(us(span + heartbeat + case.config.tolerance(span)));
         let event = format!("{} at {}, for good", fault(gone.what), clock(from.t_us));
-        judge(case, &ledger, &mut tally, hold, &Due { from, ready, event });
+        judge(case, ledger, &mut tally, hold, &Due { from, ready, event });
     }
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "RO-04",
         tally,
         "recipients had the message within ShadowResubmitTimeSpan after its primary server was lost",

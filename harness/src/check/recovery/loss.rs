@@ -3,14 +3,14 @@
 use gauntlet_reports::{Status, Verdict};
 
 use crate::check::{
-    Case, Fate, Ledger, conditions,
+    Case, Fate, conditions,
     evidence::{Tally, count, inconclusive, outside},
 };
 
 /// RO-06. Every acked message reached every recipient, or its sender was told, although servers failed while mail was
 /// in transit. Messages whose fate the run cannot tell count neither way.
 pub(super) fn nothing_lost(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally {
         proofs: 0,
         against: ledger.losses(case),
@@ -38,7 +38,7 @@ pub(super) fn nothing_lost(case: &Case<'_>) -> Verdict {
         }
     }
     if tally.against.is_empty() {
-        if let Some(reason) = hazard.or_else(|| conditions::outside(case, &ledger)) {
+        if let Some(reason) = hazard.or_else(|| conditions::outside(case, ledger)) {
             return outside("RO-06", reason);
         }
         if struck == 0 {

@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Account, Case, FaultSpan, Ledger, Moment,
+        Account, Case, FaultSpan, Moment,
         conditions::conclude_shadow,
         evidence::{Tally, clock, piece},
         heartbeat::{
@@ -22,7 +22,7 @@ use crate::{
 /// promotion was due: the recipients get them from it, external ones once (a copy more for a lost reply is TC-04's),
 /// and from nobody else.
 pub(super) fn delivers_once(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let held = holds(case);
     let mut tally = Tally::default();
     let mut done = BTreeSet::new();
@@ -64,7 +64,7 @@ pub(super) fn delivers_once(case: &Case<'_>) -> Verdict {
     }
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "RO-05",
         tally,
         "recipients got the message once, from the primary server that was back before promotion",

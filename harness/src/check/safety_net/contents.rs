@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Ledger, Moment,
+        Case, Moment,
         conditions::conclude,
         evidence::{Tally, clock, piece},
         heartbeat::{
@@ -18,10 +18,10 @@ use crate::{
 /// SN-01. Once the primary server has delivered a message to all recipients, and until SafetyNetHoldTime ends, its
 /// views of the same database show the message in Safety Net, as a primary one.
 pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
-        let Some(processed) = processed_us(case, &ledger, hold) else {
+        let Some(processed) = processed_us(case, ledger, hold) else {
             continue;
         };
         let (from, until) = stretch(case, hold.primary, hold, processed);

@@ -48,7 +48,7 @@ struct Request {
 /// again; one after it counts none. Views tell the same: what Safety Net showed once it shows until the hold time
 /// ends, and no longer. Tolerance: the run's own before it ends, a twentieth of the hold time more after it.
 pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let held = holds(case);
     let mut tally = Tally::default();
     let nodes: Vec<&str> = case
@@ -65,7 +65,7 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
         let kept: Vec<Kept<'_, '_>> = held
             .iter()
             .filter(|h| h.primary == *node && names.insert(h.transport_id))
-            .filter_map(|h| kept(case, &ledger, h))
+            .filter_map(|h| kept(case, ledger, h))
             .collect();
         let requests = requests(case, node);
         for (i, request) in requests.iter().enumerate() {

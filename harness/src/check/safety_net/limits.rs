@@ -37,7 +37,7 @@ pub(super) fn no_shadow_when_disabled(case: &Case<'_>) -> Verdict {
                 }
             }
         }
-        let ledger = Ledger::new(case);
+        let ledger = case.ledger();
         for entry in ledger.entries.values().filter(|e| e.submissions.len() == 1) {
             if let Some(submission) = entry.submitted(case).find(|s| s.acked()) {
                 in_primary(case, &mut tally, entry, submission);
@@ -150,9 +150,9 @@ struct Kept<'c, 'h> {
 /// SN-12. However many messages came into Safety Net, each is there until its own SafetyNetHoldTime ends. Proven by a
 /// look that finds many (200 messages, or 64 MiB), the oldest of them with a fifth of their hold time to go at most.
 pub(super) fn no_size_limit(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let all = holds(case);
-    let kept: Vec<Kept<'_, '_>> = all.iter().flat_map(|h| both(case, &ledger, h)).collect();
+    let kept: Vec<Kept<'_, '_>> = all.iter().flat_map(|h| both(case, ledger, h)).collect();
     let mut tally = Tally::default();
     for node in &case.plan.scenario.cluster.nodes {
         let time = case.config.span(node, "SafetyNetHoldTime");

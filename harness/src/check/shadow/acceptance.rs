@@ -5,7 +5,7 @@ use gauntlet_reports::Verdict;
 use super::creation::copy_attempts;
 use crate::{
     check::{
-        Case, Ledger, Submitted,
+        Case, Submitted,
         conditions::{conclude, copy_hindered},
         evidence::{Tally, clock, outcome, piece},
         ledger::loss,
@@ -51,7 +51,7 @@ pub(super) fn failed_to_be_made_redundant(reply: &Reply) -> bool {
 
 /// SC-09: RejectMessageOnShadowFailure is false and no copy can be made: accepted all the same, and processed.
 pub(super) fn sc_09(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for s in answered(case, false).filter(|s| case.copy_of(s).is_none() && undisturbed(case, s)) {
         let refused_for_it =
@@ -95,7 +95,7 @@ pub(super) fn sc_09(case: &Case<'_>) -> Verdict {
 /// SC-10: RejectMessageOnShadowFailure is true and no copy can be made: `451 4.4.0`, nothing is kept, and the sender can
 /// send again, with success once a copy can be made.
 pub(super) fn sc_10(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut again = 0;
     for s in answered(case, true).filter(|s| undisturbed(case, s)) {

@@ -4,7 +4,7 @@ use gauntlet_reports::{Evidence, Verdict};
 
 use super::{acceptance::failed_to_be_made_redundant, placement::nobody_may_hold};
 use crate::check::{
-    Case, Connection, Fate, Ledger, Moment, Submitted,
+    Case, Connection, Fate, Moment, Submitted,
     conditions::{self, conclude, copied_before_answer, handed_over, hindered_between},
     evidence::{Tally, clock, count, outcome, piece},
     ledger::loss,
@@ -78,7 +78,7 @@ fn trespasses<'c, 'h>(
 /// nodes), RejectMessageOnShadowFailure alone decides whether mail is taken. A message whose own servers all lost their
 /// data is outside the guarantee, and the verdict says why; any other message of the same run is not.
 pub(super) fn sc_17(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for s in case.submissions.iter().filter(|s| limited(case, s)) {
         match unlike_documented(case, s) {

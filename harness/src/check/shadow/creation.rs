@@ -4,7 +4,7 @@ use gauntlet_reports::{Evidence, Verdict};
 
 use crate::{
     check::{
-        Case, Ledger, Submitted,
+        Case, Submitted,
         conditions::{self, conclude_shadow, copy_hindered},
         evidence::{Tally, clock, count, outcome, piece},
         ledger::loss,
@@ -15,7 +15,7 @@ use crate::{
 /// SC-01: no ack before a different node of the boundary has confirmed its copy. On the wire, the copy's 250 comes
 /// before the client's; in effect, the primary server can be destroyed at the ack and the message is delivered.
 pub(super) fn sc_01(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for s in case.acked().filter(|s| bound(case, s)) {
         match no_copy(case, s) {
@@ -57,7 +57,7 @@ pub(super) fn sc_01(case: &Case<'_>) -> Verdict {
     let what = format!("acks came after the copy's 250{outlived}");
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "SC-01",
         tally,
         &what,
@@ -87,7 +87,7 @@ pub(super) fn sc_02(case: &Case<'_>) -> Verdict {
         format!("acks came after the copy's 250, {plain} of them to a sender that said HELO");
     conclude_shadow(
         case,
-        &Ledger::new(case),
+        case.ledger(),
         "SC-02",
         tally,
         &what,
@@ -178,7 +178,7 @@ pub(super) fn sc_03(case: &Case<'_>) -> Verdict {
         count(probed, "session")
     );
     let thin = "no copy was made, or no session was tried after the ack";
-    conclude_shadow(case, &Ledger::new(case), "SC-03", tally, &what, thin)
+    conclude_shadow(case, case.ledger(), "SC-03", tally, &what, thin)
 }
 
 /// SC-04: the shadow server is never the primary server, and never outside the boundary. That includes clients from
@@ -249,7 +249,7 @@ pub(super) fn sc_04(case: &Case<'_>) -> Verdict {
     let what = format!("copies went to another node of the boundary{refused}");
     conclude_shadow(
         case,
-        &Ledger::new(case),
+        case.ledger(),
         "SC-04",
         tally,
         &what,

@@ -5,7 +5,7 @@ use gauntlet_reports::{Evidence, Verdict};
 
 use crate::{
     check::{
-        Case, Ledger, Submitted,
+        Case, Submitted,
         conditions::{conclude, copy_hindered},
         evidence::{Tally, clock, count, outcome, piece},
         ledger::loss,
@@ -17,7 +17,7 @@ use crate::{
 /// where one was owed; the sender's session was open all the while. A front end that was lost took nothing with it
 /// that was acked. It holds nothing, is never asked to hold a copy, and never asked for discard notifications.
 pub(super) fn sc_15(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut outlived = 0;
     let mut thin = "no message was acked through a front end";

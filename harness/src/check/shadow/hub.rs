@@ -4,7 +4,7 @@ use gauntlet_reports::{Evidence, Verdict};
 
 use crate::{
     check::{
-        Case, Connection, Entry, Exchange, Ledger, Moment,
+        Case, Connection, Entry, Exchange, Moment,
         conditions::{self, conclude},
         evidence::{Tally, between, clock, count, lasting, piece},
         heartbeat::{
@@ -44,7 +44,7 @@ pub(super) fn sc_19(case: &Case<'_>) -> Verdict {
             }
         }
     }
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut rescued = 0;
     for entry in ledger.entries.values() {
         rescued += usize::from(outlived(case, entry, &mut tally));

@@ -20,22 +20,22 @@ use crate::check::{
 /// answered after the first next hop was done and before the last was, and did not name the message; or where the
 /// shadow server took it over in between, and served the rest.
 pub(super) fn sc_12(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for hold in &holds(case) {
         let Some(submission) = submission(case, hold) else {
             continue;
         };
-        let all = recipients(case, &ledger, hold, submission);
+        let all = recipients(case, ledger, hold, submission);
         let hosts: BTreeSet<&str> = all.iter().map(|r| r.host).collect();
         if hosts.len() < 2 || hosts.contains("") {
             continue;
         }
-        judge(case, &ledger, &mut tally, hold, &all);
+        judge(case, ledger, &mut tally, hold, &all);
     }
     conclude_shadow(
         case,
-        &ledger,
+        ledger,
         "SC-12",
         tally,
         "messages kept their shadow until the last of their next hops was done",

@@ -103,7 +103,7 @@ fn explained(
 
 /// SC-16: a node is primary for some messages and shadow for others at the same time.
 pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for connection in case
         .connections()
@@ -113,7 +113,7 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
             continue;
         };
         let node = connection.to;
-        let Some(busy) = primary_for(case, &ledger, node, begun) else {
+        let Some(busy) = primary_for(case, ledger, node, begun) else {
             continue;
         };
         let last = connection.events.last().map_or(begun, |(at, _)| *at);

@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Account, Case, Exchange, Ledger, Moment, Submitted,
+        Account, Case, Exchange, Moment, Submitted,
         conditions::{conclude, conclude_shadow, copy_hindered},
         evidence::{Tally, between, clock, lasting, outcome, piece},
         ledger::loss,
@@ -17,7 +17,7 @@ use crate::{
 /// TO-01: the session to the shadow server times out before the copy is confirmed: accepted without a copy, or with
 /// RejectMessageOnShadowFailure refused with `451 4.4.0`. In any case the sender is told.
 pub(super) fn to_01(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for s in case
         .submissions
@@ -181,7 +181,7 @@ fn lost_after_copy<'c, 'h>(
 /// TO-03: the copy is confirmed, and the sender's session is lost before the ack: accepted and processed all the same.
 /// Only messages that nobody sent again tell.
 pub(super) fn to_03(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for (s, confirmed) in lost_after_copy(case) {
         let Some(entry) = ledger
@@ -215,14 +215,14 @@ pub(super) fn to_03(case: &Case<'_>) -> Verdict {
     }
     let what = "messages whose sender lost its session after the copy were processed all the same";
     let thin = "no sender lost its session between the copy's 250 and the ack (messages sent again do not count)";
-    conclude_shadow(case, &ledger, "TO-03", tally, what, thin)
+    conclude_shadow(case, ledger, "TO-03", tally, what, thin)
 }
 
 /// TO-02: the sender's session is lost before the copy is confirmed: the rule of TO-01 decides whether the message is
 /// kept. With RejectMessageOnShadowFailure off it is, once the primary server has it, which the copy's data shows; with
 /// it on and no copy confirmed it is not.
 pub(super) fn to_02(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for s in case.submissions.iter().filter(|s| session_lost(s)) {
         let Some((own, exchange)) = case.exchange_of(s) else {
@@ -297,7 +297,7 @@ fn session_lost(s: &Submitted<'_>) -> bool {
 
 /// TO-04: sent again after TO-03: the mailbox shows one copy.
 pub(super) fn to_04(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for (s, _) in lost_after_copy(case) {
         let number = s.what.message;
@@ -413,7 +413,7 @@ pub(super) fn to_05(case: &Case<'_>) -> Verdict {
     let thin = "no message that had been copied was sent again and acked";
     conclude_shadow(
         case,
-        &Ledger::new(case),
+        case.ledger(),
         "TO-05",
         tally,
         "second transmissions got a copy of their own",

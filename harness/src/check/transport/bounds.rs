@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Ledger, Submitted,
+        Case, Submitted,
         conditions::conclude,
         evidence::{Tally, piece},
     },
@@ -13,7 +13,7 @@ use crate::{
 
 /// TC-03: the connection ends before the end of data: never delivered.
 pub(super) fn tc_03(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for entry in ledger.entries.values() {
         let cut = entry
@@ -76,7 +76,7 @@ fn data_begun(case: &Case<'_>, s: &Submitted<'_>) -> bool {
 /// TC-04 (MAY, bounded): indeterminate and sent again: at most one copy per end of data that was transmitted, for each
 /// owner. See [`Surplus`](crate::check::Surplus) for what explains a copy.
 pub(super) fn tc_04(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let (_, surplus) = ledger.surplus(case);
     let mut tally = Tally::default();
     for s in surplus {
@@ -105,7 +105,7 @@ pub(super) fn tc_04(case: &Case<'_>) -> Verdict {
 
 /// TC-11: a refused recipient or message is never delivered.
 pub(super) fn tc_11(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally {
         proofs: 0,
         against: ledger.phantoms(case),

@@ -3,14 +3,14 @@
 use gauntlet_reports::Verdict;
 
 use crate::check::{
-    Case, Ledger,
+    Case, 
     conditions::conclude,
     evidence::{Tally, count, piece},
 };
 
 /// TC-08: bytes of the body, order and values of header fields; trace fields added on top only.
 pub(super) fn tc_08(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let tally = Tally {
         proofs: ledger.arrivals().count(),
         against: ledger.alterations(case),
@@ -27,7 +27,7 @@ pub(super) fn tc_08(case: &Case<'_>) -> Verdict {
 /// TC-10: only `<CRLF>.<CRLF>` ends the data. A server may refuse a message with a bare LF or CR, or write it as CRLF;
 /// it may not end the message there, and not make a second one of the rest.
 pub(super) fn tc_10(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     if case.smuggles() {
         for s in case

@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Fate, Ledger,
+        Case, Fate, 
         conditions::conclude,
         evidence::{Tally, count},
         ledger::loss,
@@ -29,7 +29,7 @@ pub(super) fn tc_02(case: &Case<'_>) -> Verdict {
 /// Acked mail whose node was struck so, after the submission began and before the delivery was complete. When a
 /// recipient had its copy before the crash and another not, the one without counts.
 fn survives(case: &Case<'_>, id: &str, cause: &str, kind: fn(&Fault) -> bool) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut crashes = 0;
     for crash in case.faults.iter().filter(|f| kind(f.what)) {

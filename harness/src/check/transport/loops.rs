@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Exchange, Ledger,
+        Case, Entry, Exchange, 
         conditions::{conclude, strikes},
         evidence::{Tally, clock, piece},
         heartbeat::processing::host_of,
@@ -19,7 +19,7 @@ use crate::{
 /// sender gets a DSN. A message loops when a node took it from the same other node twice. How often it may go round is
 /// counted where no fault made copies of it: a transmission whose reply was lost is one more message on its way.
 pub(super) fn tc_09(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let most = case
         .plan
         .scenario

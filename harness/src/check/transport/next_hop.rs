@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Ledger, Moment,
+        Case, Entry, Moment,
         conditions::{conclude, loss_excused, shut_boundary},
         evidence::{Tally, clock, piece},
         ledger::loss,
@@ -14,7 +14,7 @@ use crate::{
 
 /// TC-05: 4yz or no next hop: kept, retried, delivered once the next hop is back.
 pub(super) fn tc_05(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for entry in ledger.entries.values() {
         for (to, account) in entry.accounts.iter().filter(|(_, a)| a.owed.is_some()) {
@@ -75,7 +75,7 @@ fn deferred(case: &Case<'_>, entry: &Entry<'_>, to: &str, arrived: Option<i64>) 
 /// TC-06: 5yz for a recipient: a DSN to the return path, none to a null return path, and the other recipients are
 /// served.
 pub(super) fn tc_06(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut null = 0;
     for entry in ledger.entries.values() {

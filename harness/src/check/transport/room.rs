@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Fate, FaultSpan, Ledger, Moment, Submitted,
+        Case, Fate, FaultSpan, Moment, Submitted,
         conditions::conclude,
         evidence::{Tally, clock, inconclusive, outcome, piece},
         ledger::loss,
@@ -21,7 +21,7 @@ const RESUMES: Duration = Duration::from_secs(60);
 /// under way at the moment when the room ends may wait for it until the session ends (421, or no reply). What still finds
 /// room may be acked: then it counts like all mail that was acked.
 pub(super) fn tc_07(case: &Case<'_>) -> Verdict {
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     let (mut refused, mut resumed) = (0_usize, 0_usize);
     let full: Vec<_> = case

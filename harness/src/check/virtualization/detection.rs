@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Fate, Ledger, Moment, conditions,
+        Case, Entry, Fate, Moment, conditions,
         conditions::conclude,
         evidence::{Tally, inconclusive, outside},
         ledger::loss,
@@ -38,7 +38,7 @@ pub(super) fn loses_nothing(case: &Case<'_>) -> Verdict {
             "no saved state was resumed, and no disk went back to a snapshot",
         );
     }
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let mut tally = Tally::default();
     for entry in ledger.entries.values() {
         let Some(begun) = entry.submitted(case).find(|s| s.acked()).map(|s| s.at) else {

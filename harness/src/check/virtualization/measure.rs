@@ -8,7 +8,7 @@ use gauntlet_reports::{Evidence, Verdict};
 use super::phases::{self, Phase};
 use crate::{
     check::{
-        Account, Case, Entry, FaultSpan, Ledger, Moment, conditions,
+        Account, Case, Entry, FaultSpan, Moment, conditions,
         evidence::{clock, count, fault, inconclusive, measured, piece},
         heartbeat::{
             holding::{holds, us},
@@ -67,7 +67,7 @@ fn measure(case: &Case<'_>, id: &str, none: &str, hazard: fn(&Fault) -> bool) ->
     if let Some(reason) = conditions::unfinished(case) {
         return inconclusive(id, reason);
     }
-    let ledger = Ledger::new(case);
+    let ledger = case.ledger();
     let struck: Vec<_> = case
         .faults
         .iter()
