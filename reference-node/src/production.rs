@@ -17,6 +17,8 @@ use crate::env::{BoxFuture, BoxStream, Environment, Listener, Timestamp};
 pub struct Production {
     /// `None`: there are no files.
     files: Option<Files>,
+    /// How far the wall clock is off, milliseconds.
+    clock_offset: Option<PathBuf>,
 }
 
 struct Files {
@@ -39,12 +41,29 @@ impl Production {
             data: data.to_owned(),
             tracking: Mutex::new(tracking),
         };
-        Ok(Self { files: Some(files) })
+        Ok(Self {
+            files: Some(files),
+            clock_offset: None,
+        })
     }
 
     /// An environment that writes nothing: a front end's (SC-15).
     pub fn without_files() -> Self {
-        Self { files: None }
+        Self {
+            files: None,
+            clock_offset: None,
+        }
+    }
+
+    /// With a wall clock that is off by what a file says: whole milliseconds, negative when it is behind. The file is
+    /// read whenever the time is asked for, so whoever changes it replaces it; while it is not there, or has no number,
+    /// the clock is right. Monotonic time goes on as it does.
+    #[must_use]
+    pub fn with_clock_offset(self, file: Option<PathBuf>) -> Self {
+        Self {
+            clock_offset: file,
+            ..self
+        }
     }
 }
 
@@ -53,7 +72,13 @@ impl Environment for Production {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let offset = self
+            .clock_offset
+            .as_ref()
+            .and_then(|file| fs::read_to_string(file).ok())
+            .and_then(|text| text.trim().parse::<i64>().ok());
+        Timestamp(now.saturating_add_signed(offset.unwrap_or(0)))
     }
 
     fn random(&self) -> u64 {

@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Exit when standard input ends, so that a node never outlives who started it
     #[arg(long)]
     pub exit_with_parent: bool,
+    /// A file that says by how many milliseconds the node's wall clock is ahead (or, negative, behind); for tests
+    #[arg(long, value_name = "FILE")]
+    pub clock_offset: Option<PathBuf>,
 }
 
 /// What a node prints, on one line, once it takes mail.
@@ -58,18 +61,19 @@ pub fn run(arguments: &Arguments) -> miette::Result<()> {
         .enable_all()
         .build()
         .into_diagnostic()?;
-    let outcome = runtime.block_on(serve(config, arguments.exit_with_parent));
+    let outcome = runtime.block_on(serve(config, arguments));
     // Blocked threads (standard input) must not keep a stopped node.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(config: Config, exit_with_parent: bool) -> miette::Result<()> {
+async fn serve(config: Config, arguments: &Arguments) -> miette::Result<()> {
     let env = match config.role {
         Role::FrontEnd => Production::without_files(),
         Role::Mailbox | Role::Edge => Production::new(&config.data)
             .map_err(|e| miette!("data directory {}: {e}", config.data.display()))?,
-    };
+    }
+    .with_clock_offset(arguments.clock_offset.clone());
     let http_address = config.http.clone();
     let node = Member::start(config, Arc::new(env))
         .await
@@ -103,7 +107,7 @@ async fn serve(config: Config, exit_with_parent: bool) -> miette::Result<()> {
         biased;
         result = tokio::signal::ctrl_c() => result.into_diagnostic(),
         _ = terminate.recv() => Ok(()),
-        () = parent_gone(), if exit_with_parent => Ok(()),
+        () = parent_gone(), if arguments.exit_with_parent => Ok(()),
     }
 }
 

@@ -174,7 +174,7 @@ impl Executor for Process {
             time_scale: self.time_scale,
         };
         // A run that leaves no directory needs one while it lasts.
-        let scratch = tempfile::tempdir().map_err(failed)?;
+        let scratch = process::Scratch::new().map_err(failed)?;
         let nodes = place.map_or_else(|| scratch.path().join("nodes"), |place| place.nodes.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -184,7 +184,10 @@ impl Executor for Process {
             let recorder = Arc::new(recorder(place)?);
             let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
             let process = ProcessOptions { nodes, command: self.command.clone(), time_scale: self.time_scale, sabotage };
-            let cluster = ProcessCluster::new(&job.plan, board.clone(), process).map_err(failed)?;
+            let cluster = match ProcessCluster::new(&job.plan, board.clone(), process) {
+                Ok(cluster) => cluster,
+                Err(error) => return conclude(Err(error.into()), &recorder),
+            };
             let flush = async {
                 loop {
                     tokio::time::sleep(FLUSH).await;

@@ -536,6 +536,9 @@ fn is_fault(step: &Step) -> bool {
             | Step::Freeze { .. }
             | Step::Revert { .. }
             | Step::FillDisk { .. }
+            | Step::ReadOnlyDisk { .. }
+            | Step::JumpClock(_)
+            | Step::StarveCpu { .. }
             | Step::Save { .. }
             | Step::Partition(_)
             | Step::Delay { .. }

@@ -93,6 +93,15 @@ pub fn fault(what: &Fault) -> String {
         Fault::Freeze { node } => format!("{node} frozen"),
         Fault::Revert { node } => format!("{node} reverted"),
         Fault::DiskFull { node } => format!("{node}'s disk full"),
+        Fault::DiskReadOnly { node } => format!("{node}'s disk read-only"),
+        Fault::ClockJump { node, offset_ms } => {
+            let by = lasting(Duration::from_millis(offset_ms.unsigned_abs()));
+            let way = if *offset_ms < 0 { "back" } else { "ahead" };
+            format!("{node}'s clock set {by} {way}")
+        }
+        Fault::CpuStarved { node, percent } => {
+            format!("{node} held to {percent} % of a processor")
+        }
         Fault::Save { node } => format!("{node} saved and stopped"),
         Fault::Partition {
             a,

@@ -6,14 +6,26 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Done, output, run::On, table::table};
-use crate::{campaign::Settings, error::ExitCode, process};
+use crate::{
+    campaign::Settings,
+    error::{ExitCode, Failure},
+    process::{
+        self,
+        registry::{self, Cleaned},
+    },
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gauntlet doctor
   gauntlet doctor --on process --json
+  gauntlet doctor --clean                 after a gauntlet that was killed
 
-Exit codes: 0 when the simulator works, or with --on the substrate that was asked for; 69 otherwise.")]
+A fault that this machine lacks something for is missing, and its substrate works all the same: scenarios that need it are
+not applicable, with the reason. What is tried is undone at once.
+
+Exit codes: 0 when the simulator works, or with --on the substrate that was asked for; 69 otherwise. With --clean 0 when
+nothing is left, 70 otherwise.")]
 pub(super) struct DoctorArgs {
     /// Look at this substrate only
     #[arg(long, value_enum)]
@@ -24,17 +36,25 @@ pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Remove what dead gauntlets have left: processes, mounts, loop devices, control groups, temporary files
+    #[arg(long, conflicts_with_all = ["on", "node_bin"])]
+    clean: bool,
 }
 
 /// One thing that was looked at.
 struct Finding {
     substrate: On,
     what: &'static str,
+    /// The substrate works without it.
+    optional: bool,
     /// What is there, or what is missing.
     said: Result<String, String>,
 }
 
 pub(super) fn run(args: &DoctorArgs) -> Done {
+    if args.clean {
+        return clean(args.json);
+    }
     let findings: Vec<Finding> = [On::Sim, On::Process]
         .into_iter()
         .filter(|on| args.on.is_none_or(|only| only == *on))
@@ -43,7 +63,7 @@ pub(super) fn run(args: &DoctorArgs) -> Done {
     let works = |on| {
         findings
             .iter()
-            .filter(|f| f.substrate == on)
+            .filter(|f| f.substrate == on && !f.optional)
             .all(|f| f.said.is_ok())
     };
     if args.json {
@@ -85,6 +105,7 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
     let finding = |what, said| Finding {
         substrate: on,
         what,
+        optional: false,
         said,
     };
     match on {
@@ -99,7 +120,65 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
                 Some(program) => program.display().to_string(),
                 None => "this program's own `node` command".into(),
             });
-            vec![finding("system", system), finding("node program", node)]
+            let faults = process::faults().into_iter().map(|(fault, works)| Finding {
+                optional: true,
+                ..finding(fault, works.map(|()| "tried, and undone".into()))
+            });
+            let left = Finding {
+                optional: true,
+                ..finding("left behind", left_behind())
+            };
+            let needed = [finding("system", system), finding("node program", node)];
+            needed.into_iter().chain(faults).chain([left]).collect()
         }
     }
+}
+
+/// Whether dead gauntlets have left anything.
+fn left_behind() -> Result<String, String> {
+    let found = registry::leftovers().map_err(unreadable)?;
+    let resources: Vec<String> = found
+        .iter()
+        .flat_map(|left| &left.resources)
+        .map(ToString::to_string)
+        .collect();
+    match resources.as_slice() {
+        [] => Ok("nothing, by gauntlets that are dead".into()),
+        [first] => Err(format!("{first}; `gauntlet doctor --clean` removes it")),
+        [first, more @ ..] => Err(format!(
+            "{first} and {} more; `gauntlet doctor --clean` removes them",
+            more.len()
+        )),
+    }
+}
+
+fn unreadable(error: std::io::Error) -> String {
+    format!("{}: {error}", registry::place().display())
+}
+
+fn clean(as_json: bool) -> Done {
+    let found = registry::leftovers()
+        .map_err(|error| Failure::text(ExitCode::Harness, unreadable(error)))?;
+    let cleaned = registry::clean(found);
+    let text = if as_json {
+        let row = |one: &Cleaned| json!({ "gauntlet": one.harness.id, "what": one.what, "ok": one.failed.is_none(), "said": one.failed });
+        format!("{:#}\n", Value::Array(cleaned.iter().map(row).collect()))
+    } else if cleaned.is_empty() {
+        "nothing is left behind by gauntlets that are dead\n".into()
+    } else {
+        let line = |one: &Cleaned| match &one.failed {
+            None => format!("removed: {} (of gauntlet {})\n", one.what, one.harness.id),
+            Some(error) => format!(
+                "still there: {} (of gauntlet {}): {error}\n",
+                one.what, one.harness.id
+            ),
+        };
+        cleaned.iter().map(line).collect()
+    };
+    output::print(&text)?;
+    Ok(if cleaned.iter().all(|one| one.failed.is_none()) {
+        ExitCode::Holds
+    } else {
+        ExitCode::Harness
+    })
 }

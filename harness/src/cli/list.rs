@@ -190,6 +190,24 @@ const FAULT_STEPS: &[(&str, &str)] = &[
     ("fill-disk", "a node's disk is full: nothing grows"),
     ("free-disk", "…and has room again"),
     (
+        "read-only-disk",
+        "a node's disk begins to fail: nothing can be written, and what was not synced is lost",
+    ),
+    (
+        "repair-disk",
+        "…and is repaired: the node ends, its file system is checked and mounted anew, and it starts",
+    ),
+    (
+        "jump-clock",
+        "a node's wall clock is set ahead or back; its monotonic clock goes on",
+    ),
+    ("correct-clock", "…and is set right"),
+    (
+        "starve-cpu",
+        "a node gets only so many hundredths of one processor",
+    ),
+    ("feed-cpu", "…and as much as it wants again"),
+    (
         "save",
         "a node's memory and disk are saved, and it stops; its connections are dead for the others",
     ),

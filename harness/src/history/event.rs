@@ -577,6 +577,25 @@ pub enum Fault {
         /// The node.
         node: String,
     },
+    /// The node's disk begins to fail: nothing can be written to it any more, and what was not synced is lost.
+    DiskReadOnly {
+        /// The node.
+        node: String,
+    },
+    /// The node's wall clock is wrong from now on. Its monotonic clock is not touched.
+    ClockJump {
+        /// The node.
+        node: String,
+        /// How far it is ahead (behind, when negative) of a clock that is right; milliseconds of documented time.
+        offset_ms: i64,
+    },
+    /// The node's process gets less of a processor than it wants.
+    CpuStarved {
+        /// The node.
+        node: String,
+        /// So much of one processor, in hundredths.
+        percent: u32,
+    },
     /// The node's memory and disk are saved, and it stops; it goes on from there when it is resumed.
     Save {
         /// The node.
@@ -620,6 +639,9 @@ impl Fault {
             | Self::Freeze { node }
             | Self::Revert { node }
             | Self::DiskFull { node }
+            | Self::DiskReadOnly { node }
+            | Self::ClockJump { node, .. }
+            | Self::CpuStarved { node, .. }
             | Self::Save { node } => Some(node),
             Self::Partition { .. }
             | Self::BlackHole { .. }
@@ -630,6 +652,12 @@ impl Fault {
 
     /// The node runs on while it lasts.
     pub fn leaves_node_running(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::DiskReadOnly { .. }
+                | Self::ClockJump { .. }
+                | Self::CpuStarved { .. }
+        )
     }
 }

@@ -21,12 +21,16 @@ use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 
 use super::{
     NodeCommand,
+    cgroup::{self, Cgroup},
+    clock,
     disk::NodeFiles,
     endpoint::Endpoint,
     links::Links,
+    needs,
     node::{Running, Stopped},
     sink::SinkListener,
     tracking::TrackingTail,
+    volume::{self, Volume},
 };
 use crate::{
     history::{Fault, NodeView},
@@ -83,6 +87,10 @@ pub(super) struct Node {
     /// Where its HTTP endpoint is, while it takes mail.
     pub(super) http: Option<SocketAddr>,
     tail: TrackingTail,
+    /// Its wall clock can be set.
+    pub(super) own_clock: bool,
+    /// What holds it to a part of a processor.
+    starved: Option<Cgroup>,
 }
 
 impl ProcessCluster {
@@ -98,13 +106,23 @@ impl ProcessCluster {
     ) -> Result<Self, ClusterError> {
         let mut nodes = BTreeMap::new();
         for name in &plan.scenario.cluster.nodes {
-            let files = NodeFiles::create(&options.nodes, name)
-                .map_err(io_error(format!("make the directory of {name}")))?;
+            let own_disk = needs::own_disk(&plan.scenario, name);
+            if let Some(fault) = own_disk {
+                volume::available().map_err(|reason| not_applicable(fault, name, reason))?;
+            }
+            if needs::own_cgroup(&plan.scenario, name) {
+                cgroup::available()
+                    .map_err(|reason| not_applicable("a starved processor", name, reason))?;
+            }
+            let files = NodeFiles::create(&options.nodes, name, own_disk.is_some())
+                .map_err(io_error(format!("make the disk of {name}")))?;
             let node = Node {
                 running: None,
                 incarnation: 0,
                 http: None,
                 tail: TrackingTail::new(name, files.tracking()),
+                own_clock: needs::own_clock(&plan.scenario, name),
+                starved: None,
                 files,
             };
             nodes.insert(name.clone(), node);
@@ -130,6 +148,20 @@ impl ProcessCluster {
     }
 }
 
+#[cfg(test)]
+impl ProcessCluster {
+    pub(super) fn disk_of(&self, name: &str) -> PathBuf {
+        self.inner.nodes()[name].files.data()
+    }
+
+    /// How often it was held back; `None` when nothing holds it.
+    pub(super) fn throttled_of(&self, name: &str) -> Option<u64> {
+        let nodes = self.inner.nodes();
+        let group = nodes[name].starved.as_ref()?;
+        Some(group.throttled().expect("cpu.stat"))
+    }
+}
+
 async fn follow_tracking(cluster: Weak<Inner>) {
     loop {
         tokio::time::sleep(TRACKING_INTERVAL).await;
@@ -147,6 +179,26 @@ pub(super) fn io_error(what: String) -> impl FnOnce(io::Error) -> ClusterError {
     }
 }
 
+pub(super) fn not_applicable(fault: &str, node: &str, reason: String) -> ClusterError {
+    ClusterError::NotApplicable {
+        fault: format!("{fault} of {node}"),
+        substrate: "process",
+        reason,
+    }
+}
+
+/// The node's own file system, which only those nodes have that the scenario means.
+fn own_disk<'n>(node: &'n Node, name: &str, fault: &str) -> Result<&'n Volume, ClusterError> {
+    node.files.volume().ok_or_else(|| {
+        let reason = "the node shares a file system with everything else here: no step of the scenario strikes its own";
+        not_applicable(fault, name, reason.into())
+    })
+}
+
+fn process_in(group: &Cgroup, process: Option<i32>) -> io::Result<()> {
+    process.map_or(Ok(()), |process| group.add(process))
+}
+
 fn not_running(name: &str) -> ClusterError {
     ClusterError::State(format!("{name} does not run"))
 }
@@ -158,6 +210,37 @@ impl Node {
         match self.running.take() {
             Some(running) => (running.kill(), true),
             None => (Stopped::new(self.files.clone()), false),
+        }
+    }
+
+    fn starve(&mut self, name: &str, percent: u32) -> Result<(), ClusterError> {
+        cgroup::available()
+            .map_err(|reason| not_applicable("a starved processor", name, reason))?;
+        let starve = |group: &mut Option<Cgroup>, process| {
+            // A second time it gets another share.
+            if let Some(before) = group.take() {
+                before.remove()?;
+            }
+            let made = group.insert(Cgroup::new(name, percent)?);
+            process_in(made, process)
+        };
+        let process = self.running.as_ref().and_then(Running::process);
+        starve(&mut self.starved, process).map_err(io_error(format!("starve {name}")))
+    }
+
+    /// A node that starts while it is starved is so from its beginning.
+    pub(super) fn starve_new(&self) -> io::Result<()> {
+        let process = self.running.as_ref().and_then(Running::process);
+        match &self.starved {
+            Some(group) => process_in(group, process),
+            None => Ok(()),
+        }
+    }
+
+    /// The disk was lost or put back, and the log with it where it is on that disk.
+    fn skip_lost_tracking(&mut self) {
+        if !self.files.keeps_tracking() {
+            self.tail.skip_to_end();
         }
     }
 }
@@ -204,17 +287,11 @@ impl Inner {
                 let (_, ran) = self.stop(name, node);
                 if ran { Ok(()) } else { Err(not_running(name)) }
             }),
-            Fault::HostCrash { node } => Err(ClusterError::NotApplicable {
-                fault: format!("a crash of the host of {node}"),
-                substrate: "process",
-                reason: "what a process has written is in the kernel's page cache and survives SIGKILL; a host crash needs a \
-                         disk that can lose what was not synced (substrate `sim`)"
-                    .into(),
-            }),
+            Fault::HostCrash { node: name } => self.host_crash(name),
             Fault::Destroy { node: name } => self.with_node(name, |node| {
                 let (stopped, _) = self.stop(name, node);
                 let destroyed = stopped.files().destroy();
-                node.tail.skip_to_end();
+                node.skip_lost_tracking();
                 destroyed.map_err(io_error(format!("remove the disk of {name}")))
             }),
             Fault::Freeze { node: name } => self.with_node(name, |node| {
@@ -227,16 +304,25 @@ impl Inner {
                 }
                 let (stopped, _) = self.stop(name, node);
                 let reverted = stopped.files().revert();
-                node.tail.skip_to_end();
+                node.skip_lost_tracking();
                 reverted.map_err(io_error(format!("put the disk of {name} back")))
             }),
-            Fault::DiskFull { node } => Err(ClusterError::NotApplicable {
-                fault: format!("a full disk of {node}"),
-                substrate: "process",
-                reason: "all nodes write to this machine's own file system; filling it would strike everything else on it \
-                         (substrate `sim`)"
-                    .into(),
+            Fault::DiskFull { node: name } => self.with_node(name, |node| {
+                let full = own_disk(node, name, "a full disk")?.fill();
+                full.map_err(io_error(format!("fill the disk of {name}")))
             }),
+            Fault::DiskReadOnly { node: name } => self.with_node(name, |node| {
+                let failing = own_disk(node, name, "a read-only disk")?.make_read_only();
+                failing.map_err(io_error(format!("let the disk of {name} be read-only")))
+            }),
+            Fault::ClockJump {
+                node: name,
+                offset_ms,
+            } => self.set_offset(name, *offset_ms),
+            Fault::CpuStarved {
+                node: name,
+                percent,
+            } => self.with_node(name, |node| node.starve(name, *percent)),
             Fault::Save { node } => Err(ClusterError::NotApplicable {
                 fault: format!("a saved state of {node}"),
                 substrate: "process",
@@ -260,6 +346,36 @@ impl Inner {
         }
     }
 
+    /// The power of the host goes first: what the process does in its last moments reaches neither disk nor network.
+    fn host_crash(&self, name: &str) -> Result<(), ClusterError> {
+        let fault = Fault::HostCrash { node: name.into() };
+        self.with_node(name, |node| {
+            if node.running.is_none() {
+                return Err(not_running(name));
+            }
+            let disk = own_disk(node, name, "a crash of the host")?;
+            self.links.begin(&fault);
+            let dark = disk.cut_power();
+            self.stop(name, node);
+            if dark.is_err() {
+                self.links.end(&fault);
+            }
+            dark.map_err(io_error(format!("take the power from the disk of {name}")))
+        })
+    }
+
+    fn set_offset(&self, name: &str, documented_ms: i64) -> Result<(), ClusterError> {
+        let scaled = documented_ms / i64::from(self.options.time_scale.max(1));
+        self.with_node(name, |node| {
+            if !node.own_clock {
+                let reason = "the node goes by the system's clock, which nobody touches: no step of the scenario sets its own";
+                return Err(not_applicable("a clock jump", name, reason.into()));
+            }
+            let set = clock::set(&node.files.clock_offset(), scaled);
+            set.map_err(io_error(format!("set the clock of {name}")))
+        })
+    }
+
     /// Clients have no list: a name that no node and no sink has is one of theirs.
     fn check_host(&self, host: &str) -> Result<(), ClusterError> {
         let known = host.starts_with("client-")
@@ -278,6 +394,33 @@ impl Inner {
                 Some(running) => running.thaw().map_err(io_error(format!("continue {name}"))),
                 None => Err(not_running(name)),
             });
+        }
+        if let Fault::DiskFull { node: name } = fault {
+            return self.with_node(name, |node| {
+                let freed = own_disk(node, name, "a full disk")?.make_room();
+                freed.map_err(io_error(format!("make room on the disk of {name}")))
+            });
+        }
+        match fault {
+            Fault::DiskReadOnly { node: name } => {
+                return self.with_node(name, |node| {
+                    // Its files are open as long as it runs.
+                    self.stop(name, node);
+                    let repaired = own_disk(node, name, "a read-only disk")?.repair();
+                    repaired.map_err(|error| ClusterError::Io {
+                        what: format!("repair the disk of {name}"),
+                        error,
+                    })
+                });
+            }
+            Fault::ClockJump { node, .. } => return self.set_offset(node, 0),
+            Fault::CpuStarved { node: name, .. } => {
+                return self.with_node(name, |node| {
+                    let fed = node.starved.take().map(Cgroup::remove).unwrap_or(Ok(()));
+                    fed.map_err(io_error(format!("feed {name}")))
+                });
+            }
+            _ => {}
         }
         if self.links.end(fault) {
             Ok(())
@@ -355,6 +498,8 @@ impl Inner {
         let mut nodes = self.nodes();
         for (name, node) in nodes.iter_mut() {
             self.stop(name, node);
+            node.starved = None;
+            node.files.retire();
         }
         drop(nodes);
         self.tracking.abort();

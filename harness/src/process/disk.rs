@@ -2,12 +2,22 @@
 //!
 //! Comes in: the directory `nodes/` of a run, and the node's name. Goes out: paths, and what is done to the disk of a node
 //! that does not run. Called by [`node`](super::node).
+//!
+//! A node's disk is the directory `data/`, or, where a fault of the disk is to strike it, a file system of its own
+//! ([`Volume`]). Its message tracking log is in `data/` in any case, beside its disk then, as logs should be: what the
+//! harness sees of a node must not depend on the fault that it is being struck by.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use super::volume::Volume;
+
+/// The message tracking log.
+const TRACKING: &str = "tracking.jsonl";
 
 /// The transport database; the mailboxes are in another file, and outlive it.
 const TRANSPORT_DATABASE: &str = "transport.redb";
@@ -16,15 +26,34 @@ const TRANSPORT_DATABASE: &str = "transport.redb";
 #[derive(Debug, Clone)]
 pub(super) struct NodeFiles {
     directory: PathBuf,
+    volume: Option<Arc<Volume>>,
 }
 
 impl NodeFiles {
-    /// Makes `<name>/` below `nodes`, with an empty disk.
-    pub(super) fn create(nodes: &Path, name: &str) -> io::Result<Self> {
+    /// Makes `<name>/` below `nodes`, with an empty disk; `own_disk`: on a file system of its own.
+    pub(super) fn create(nodes: &Path, name: &str, own_disk: bool) -> io::Result<Self> {
         let directory = std::path::absolute(nodes)?.join(name);
-        let files = Self { directory };
-        fs::create_dir_all(files.data())?;
+        fs::create_dir_all(directory.join("data"))?;
+        let volume = match own_disk {
+            true => Some(Arc::new(
+                Volume::create(&directory).map_err(io::Error::other)?,
+            )),
+            false => None,
+        };
+        let files = Self { directory, volume };
+        files.ensure_disk()?;
         Ok(files)
+    }
+
+    /// The file system of its own, if it has one.
+    pub(super) fn volume(&self) -> Option<&Volume> {
+        self.volume.as_deref()
+    }
+
+    /// The node's name.
+    pub(super) fn name(&self) -> String {
+        let name = self.directory.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     /// Its configuration.
@@ -34,12 +63,25 @@ impl NodeFiles {
 
     /// Its disk.
     pub(super) fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        match &self.volume {
+            Some(volume) => volume.point().join("data"),
+            None => self.directory.join("data"),
+        }
     }
 
-    /// Its message tracking log, on its disk.
+    /// Its message tracking log.
     pub(super) fn tracking(&self) -> PathBuf {
-        self.data().join("tracking.jsonl")
+        self.directory.join("data").join(TRACKING)
+    }
+
+    /// The message tracking log outlives a disk that is lost or put back.
+    pub(super) fn keeps_tracking(&self) -> bool {
+        self.volume.is_some()
+    }
+
+    /// The file that says how far its wall clock is off.
+    pub(super) fn clock_offset(&self) -> PathBuf {
+        self.directory.join("clock-offset")
     }
 
     /// Opens what it writes to standard output and standard error, to append.
@@ -60,18 +102,32 @@ impl NodeFiles {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Makes the disk that is there, or an empty one, when it was lost.
+    /// Makes the disk that is there usable, or an empty one, when it was lost.
     pub(super) fn ensure_disk(&self) -> io::Result<()> {
-        fs::create_dir_all(self.data())
+        self.mounted()?;
+        fs::create_dir_all(self.data())?;
+        let Some(volume) = &self.volume else {
+            return Ok(());
+        };
+        let link = self.data().join(TRACKING);
+        if link.symlink_metadata().is_err() {
+            std::os::unix::fs::symlink(self.tracking(), link)?;
+            // It must be there after a loss of power.
+            File::open(self.data())?.sync_all()?;
+            File::open(volume.point())?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// The disk is lost.
     pub(super) fn destroy(&self) -> io::Result<()> {
+        self.mounted()?;
         remove_tree(&self.data())
     }
 
     /// The transport database is lost; the mailboxes stay.
     pub(super) fn forget_transport_database(&self) -> io::Result<()> {
+        self.mounted()?;
         match fs::remove_file(self.data().join(TRANSPORT_DATABASE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -80,6 +136,7 @@ impl NodeFiles {
 
     /// Keeps a copy of the disk as it is, in the place of an earlier one.
     pub(super) fn snapshot(&self) -> io::Result<()> {
+        self.mounted()?;
         remove_tree(&self.kept())?;
         copy_tree(&self.data(), &self.kept())
     }
@@ -91,8 +148,30 @@ impl NodeFiles {
 
     /// Puts the disk back to the snapshot, which is kept.
     pub(super) fn revert(&self) -> io::Result<()> {
+        self.mounted()?;
         remove_tree(&self.data())?;
         copy_tree(&self.kept(), &self.data())
+    }
+
+    /// The run is over: what is on the node's own file system is kept in `data/`, where it would be without it, and the
+    /// file system is removed.
+    pub(super) fn retire(&self) {
+        let Some(volume) = self.volume.as_ref().filter(|volume| volume.is_made()) else {
+            return;
+        };
+        // What cannot be read any more is lost to the reader of the run directory, not to the run.
+        if self.mounted().is_ok() {
+            let _ = copy_tree(&self.data(), &self.directory.join("data"));
+        }
+        // Where it fails, dropping it tries again, and `gauntlet doctor --clean` after that.
+        let _ = volume.remove();
+    }
+
+    fn mounted(&self) -> io::Result<()> {
+        match &self.volume {
+            Some(volume) => volume.mount().map_err(io::Error::other),
+            None => Ok(()),
+        }
     }
 
     fn kept(&self) -> PathBuf {
@@ -116,9 +195,10 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy_tree(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
             fs::copy(entry.path(), target)?;
         }
     }
@@ -132,7 +212,7 @@ mod tests {
     #[test]
     fn a_disk_is_lost_kept_and_put_back() {
         let run = tempfile::tempdir().expect("a temporary directory");
-        let files = NodeFiles::create(run.path(), "n1").expect("made");
+        let files = NodeFiles::create(run.path(), "n1", false).expect("made");
         let write =
             |name: &str, text: &str| fs::write(files.data().join(name), text).expect("written");
         let read = |name: &str| fs::read_to_string(files.data().join(name)).ok();

@@ -77,7 +77,15 @@ impl Links {
             return meant.for_each(|tap| tap.change(LinkState::reset));
         }
         state.faults.push(fault.clone());
-        state.taps.values().for_each(|tap| state.set(tap));
+        for tap in state.taps.values() {
+            if let Fault::HostCrash { node } = fault
+                && (tap.link().from() == node || tap.link().to() == node)
+            {
+                // What is open falls silent, and never recovers; the handshakes of new connections wait for the host.
+                tap.change(|state| state.set_black_hole(true));
+            }
+            state.set(tap);
+        }
     }
 
     /// …and ends, if it is in effect.
@@ -141,6 +149,7 @@ fn is_cut(faults: &[Fault], from: &str, to: &str) -> bool {
         Fault::Partition { a, b, one_way } => {
             (a == from && b == to) || (!one_way && a == to && b == from)
         }
+        Fault::HostCrash { node } => node == from || node == to,
         _ => false,
     })
 }

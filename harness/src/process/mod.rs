@@ -7,21 +7,34 @@
 //! to standard output and standard error), `data/` (its databases and its message tracking log), and
 //! `snapshot/` once one was taken. It listens on ports of its own, which nobody uses but the taps.
 //!
+//! Where a scenario strikes the disk of a node, the node's disk is a file system of its own, in `disk.img` while the run
+//! lasts; [`faults`] says what that and other faults need. What is made on the machine is written down ([`registry`])
+//! before it is made, so that `gauntlet doctor --clean` finds it after a harness that was killed.
+//!
 //! No node outlives the harness: each has a pipe from the harness as standard input, and ends when that
 //! ends. Each has a process group of its own, too, so that Ctrl-C in a terminal strikes the harness alone,
 //! which then ends the nodes; and a stopped node is continued and hung up by the kernel when the harness dies.
 
+mod cgroup;
+mod clock;
 mod cluster;
 mod disk;
 pub(crate) mod endpoint;
 mod links;
+mod mounts;
+mod needs;
 mod node;
+pub mod registry;
+mod scratch;
 mod sink;
 mod start;
+mod tool;
 mod tracking;
+mod volume;
 
 pub use cluster::{ProcessCluster, ProcessOptions};
 pub use node::NodeCommand;
+pub use scratch::Scratch;
 
 /// Whether this substrate works on this machine; if not, what is missing.
 pub fn available() -> Result<(), String> {
@@ -31,6 +44,15 @@ pub fn available() -> Result<(), String> {
     std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
         .map(drop)
         .map_err(|error| format!("no port of 127.0.0.1 can be bound: {error}"))
+}
+
+/// What single faults need of this machine: their names, and whether they work here; if not, what is missing. Each is
+/// tried for real.
+pub fn faults() -> Vec<(&'static str, Result<(), String>)> {
+    vec![
+        ("host crash, full disk, read-only disk", volume::available()),
+        ("starved processor", cgroup::available()),
+    ]
 }
 
 #[cfg(test)]

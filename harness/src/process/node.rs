@@ -24,7 +24,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::disk::NodeFiles;
+use super::{
+    disk::NodeFiles,
+    registry::{Entry, ProcessId, Resource},
+};
 
 /// How long a killed or stopped process may take to be so; the kernel needs microseconds, unless its disk hangs.
 const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -107,6 +110,8 @@ pub(super) struct Running {
     /// When this ends, so does the node.
     _lifeline: Option<ChildStdin>,
     frozen: bool,
+    /// Crossed out after the child was killed, for it is dropped last.
+    _entry: Option<Entry>,
 }
 
 impl Stopped {
@@ -124,9 +129,10 @@ impl Stopped {
         self,
         command: &NodeCommand,
         config: &str,
+        own_clock: bool,
     ) -> Result<(Running, oneshot::Receiver<Announcement>), (Self, io::Error)> {
-        match self.try_spawn(command, config) {
-            Ok((mut child, log)) => {
+        match self.try_spawn(command, config, own_clock) {
+            Ok((mut child, log, entry)) => {
                 let (sender, receiver) = oneshot::channel();
                 if let Some(output) = child.stdout.take() {
                     tokio::spawn(follow(output, log, sender));
@@ -138,6 +144,7 @@ impl Stopped {
                         child,
                         _lifeline: lifeline,
                         frozen: false,
+                        _entry: entry,
                     },
                     receiver,
                 ))
@@ -146,18 +153,33 @@ impl Stopped {
         }
     }
 
-    fn try_spawn(&self, command: &NodeCommand, config: &str) -> io::Result<(Child, File)> {
+    fn try_spawn(
+        &self,
+        command: &NodeCommand,
+        config: &str,
+        own_clock: bool,
+    ) -> io::Result<(Child, File, Option<Entry>)> {
         self.files.ensure_disk()?;
         fs::write(self.files.config(), config)?;
         let log = self.files.open_log()?;
+        let mut command = command.with_config(&self.files.config());
+        command.arg("--exit-with-parent");
+        if own_clock {
+            command.arg("--clock-offset").arg(self.files.clock_offset());
+        }
         let child = command
-            .with_config(&self.files.config())
-            .arg("--exit-with-parent")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?)
             .spawn()?;
-        Ok((child, log))
+        // One that has ended already leaves nothing.
+        let entry = process_id(&child)
+            .and_then(|id| ProcessId::of(id).ok())
+            .map(|process| {
+                let name = self.files.name();
+                Entry::new(&Resource::Process { process, name })
+            });
+        Ok((child, log, entry.transpose()?))
     }
 }
 
@@ -184,6 +206,11 @@ impl Running {
         let _ = self.child.start_kill();
         wait_until(|| !matches!(self.child.try_wait(), Ok(None)));
         Stopped { files: self.files }
+    }
+
+    /// Its number, until it has ended and was waited for: so the number is still this process's.
+    pub(super) fn process(&self) -> Option<i32> {
+        process_id(&self.child)
     }
 
     /// It has ended by itself.
@@ -219,15 +246,14 @@ impl Running {
 
     fn signal(&self, signal: Signal) -> io::Result<Pid> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "the process has ended");
-        // Not waited for yet, so the number is still this process's.
-        let id = self
-            .child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .ok_or_else(gone)?;
+        let id = self.process().ok_or_else(gone)?;
         kill(Pid::from_raw(id), signal)?;
         Ok(Pid::from_raw(id))
     }
+}
+
+fn process_id(child: &Child) -> Option<i32> {
+    child.id().and_then(|id| i32::try_from(id).ok())
 }
 
 /// All threads of the process are stopped. Where there is no `/proc` the signal's word is taken for it.

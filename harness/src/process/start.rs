@@ -13,6 +13,7 @@ use super::{
     node::Announcement,
 };
 use crate::{
+    history::Fault,
     scenario::Database,
     substrate::{ClusterError, NodePlace, node_config},
 };
@@ -71,6 +72,8 @@ impl Inner {
                 return Err(ClusterError::State(format!("{name} is running")));
             }
             let (stopped, _) = self.stop(name, node);
+            // The host has power again, whether the node comes up or not.
+            self.links.end(&Fault::HostCrash { node: name.into() });
             let config = self.config(name, &node.files)?;
             if database == Database::New {
                 stopped
@@ -81,9 +84,11 @@ impl Inner {
             node.incarnation += 1;
             let program = self.options.command.program().display();
             let (running, announced) = stopped
-                .spawn(&self.options.command, &config)
+                .spawn(&self.options.command, &config, node.own_clock)
                 .map_err(|(_, error)| io_error(format!("start {name} with {program}"))(error))?;
             node.running = Some(running);
+            node.starve_new()
+                .map_err(io_error(format!("starve {name}")))?;
             Ok((node.incarnation, announced))
         })
     }

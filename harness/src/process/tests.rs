@@ -22,11 +22,14 @@ use crate::{
 #[ignore = "runs as a child of other tests"]
 fn serves_as_a_node() {
     let arguments = std::env::var("GAUNTLET_TEST_NODE").expect("set by node_command");
-    let (mode, config) = arguments.split_once(' ').expect("a mode and a path");
+    let mut arguments = arguments.split(' ');
+    let mut next = || arguments.next().filter(|argument| !argument.is_empty());
+    let (mode, config) = (next().expect("a mode"), next().expect("a path"));
     let arguments = service::Arguments {
         config: config.into(),
         check: mode == "--check",
         exit_with_parent: mode == "--exit-with-parent",
+        clock_offset: next().map(Into::into),
     };
     if let Err(report) = service::run(&arguments) {
         eprintln!("{report:?}");
@@ -36,10 +39,12 @@ fn serves_as_a_node() {
 }
 
 fn node_command() -> NodeCommand {
-    let script = "GAUNTLET_TEST_NODE=\"$3 $2\" exec \"$0\" process::tests::serves_as_a_node --exact --ignored --nocapture --test-threads=2";
+    let script = "GAUNTLET_TEST_NODE=\"$3 $2 $5\" exec \"$0\" process::tests::serves_as_a_node --exact --ignored --nocapture --test-threads=2";
     let own = std::env::current_exe().expect("it runs");
     NodeCommand::of("sh").with_arguments(["-c".into(), script.into(), own.into_os_string()])
 }
+
+pub(in crate::process) mod faults;
 
 struct Run {
     cluster: ProcessCluster,
@@ -286,15 +291,22 @@ async fn freeze_snapshot_revert_and_destroy() {
     assert!(matches!(cluster.heal(&freeze), Err(ClusterError::State(_))));
     run.start("n2").await;
     assert_eq!(within(mailbox(cluster, 0)).await, []);
-    let refused = cluster
-        .inject(&Fault::HostCrash { node: "n2".into() })
-        .expect_err("not possible");
-    assert!(
-        refused
-            .to_string()
-            .starts_with("a crash of the host of n2 is not possible on process: "),
-        "{refused}"
-    );
+    for fault in [
+        Fault::HostCrash { node: "n2".into() },
+        Fault::DiskFull { node: "n2".into() },
+        Fault::ClockJump {
+            node: "n2".into(),
+            offset_ms: 1,
+        },
+    ] {
+        let refused = cluster.inject(&fault).expect_err("no step means it");
+        assert!(
+            refused
+                .to_string()
+                .contains("of n2 is not possible on process: "),
+            "{refused}"
+        );
+    }
     assert!(matches!(
         cluster.inject(&Fault::Freeze { node: "n9".into() }),
         Err(ClusterError::Unknown(_))

@@ -102,6 +102,28 @@ impl ActiveFaults {
         self.heal_those(|fault| matches!(fault, Fault::DiskFull { node: full } if full == node))
     }
 
+    /// Repairs a node's disk. The node does not run.
+    pub(crate) fn repair_disk(&self, node: &str) -> Result<(), ClusterError> {
+        self.heal_those(|fault| matches!(fault, Fault::DiskReadOnly { node: of } if of == node))
+    }
+
+    /// A node's disk is read-only.
+    pub(crate) fn is_read_only(&self, node: &str) -> bool {
+        let read_only =
+            |fault: &Fault| matches!(fault, Fault::DiskReadOnly { node: of } if of == node);
+        self.state().active.values().any(read_only)
+    }
+
+    /// Sets a node's clock right.
+    pub(crate) fn correct_clock(&self, node: &str) -> Result<(), ClusterError> {
+        self.heal_those(|fault| matches!(fault, Fault::ClockJump { node: of, .. } if of == node))
+    }
+
+    /// Lets a node have all the processor time that it wants.
+    pub(crate) fn feed_cpu(&self, node: &str) -> Result<(), ClusterError> {
+        self.heal_those(|fault| matches!(fault, Fault::CpuStarved { node: of, .. } if of == node))
+    }
+
     /// Lets a saved node go on, as [`thaw`](Self::thaw) does a frozen one.
     pub(crate) fn resume(&self, node: &str) -> Result<(), ClusterError> {
         self.heal_those(|fault| matches!(fault, Fault::Save { node: saved } if saved == node))
@@ -179,6 +201,8 @@ impl ActiveFaults {
             let held = match &fault {
                 Fault::Freeze { .. }
                 | Fault::DiskFull { .. }
+                | Fault::ClockJump { .. }
+                | Fault::CpuStarved { .. }
                 | Fault::Save { .. }
                 | Fault::Partition { .. }
                 | Fault::BlackHole { .. }
@@ -186,6 +210,7 @@ impl ActiveFaults {
                 Fault::ProcessCrash { .. }
                 | Fault::HostCrash { .. }
                 | Fault::Destroy { .. }
+                | Fault::DiskReadOnly { .. }
                 | Fault::Revert { .. }
                 | Fault::Reset { .. } => false,
             };

@@ -341,10 +341,14 @@ impl Run {
         self.faults.heal_network(None, None)?;
         for node in &self.plan.scenario.cluster.nodes {
             self.faults.free_disk(node)?;
+            self.faults.feed_cpu(node)?;
+            self.faults.correct_clock(node)?;
             self.faults.thaw(node)?;
             self.faults.resume(node)?;
             self.cluster.set_clock(node, ResumedClock::Corrected)?;
-            if !self.is_live(node) && !self.faults.is_destroyed(node) {
+            if self.faults.is_read_only(node) {
+                self.repair_disk(node).await?;
+            } else if !self.is_live(node) && !self.faults.is_destroyed(node) {
                 self.start_again(node, Database::Same).await?;
             }
         }

@@ -34,6 +34,7 @@ impl Run {
             Step::Revert { node } if self.faults.is_down(node) => {
                 self.start_again(node, Database::Same).await?
             }
+            Step::RepairDisk { node } => self.repair_disk(node).await?,
             Step::Sink { sink, .. } => {
                 let applied = self.sink(sink)?.applied().await;
                 applied.map_err(|reason| RunError::Sink {
@@ -119,6 +120,10 @@ impl Run {
                     .map_err(RunError::from),
             ),
             Step::FreeDisk { node } => Some(self.faults.free_disk(node).map_err(RunError::from)),
+            Step::CorrectClock { node } => {
+                Some(self.faults.correct_clock(node).map_err(RunError::from))
+            }
+            Step::FeedCpu { node } => Some(self.faults.feed_cpu(node).map_err(RunError::from)),
             Step::Resume { node, clock } => Some(
                 self.cluster
                     .set_clock(node, *clock)
@@ -136,6 +141,20 @@ impl Run {
             ),
             _ => None,
         }
+    }
+
+    /// A file system is checked while nobody uses it: the node ends before, and starts after.
+    pub(crate) async fn repair_disk(&self, node: &str) -> Result<(), RunError> {
+        if self.faults.is_live(node) {
+            let crash = Fault::ProcessCrash { node: node.into() };
+            match self.faults.inject(crash, None) {
+                // It has ended already.
+                Ok(()) | Err(ClusterError::State(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.faults.repair_disk(node)?;
+        self.start_again(node, Database::Same).await
     }
 
     /// Does what a trigger wants. Called between two octets of a link: what takes time becomes a task.
@@ -203,6 +222,12 @@ fn fault(step: &Step) -> Option<Fault> {
         Step::Freeze { node } => Fault::Freeze { node },
         Step::Revert { node } => Fault::Revert { node },
         Step::FillDisk { node } => Fault::DiskFull { node },
+        Step::ReadOnlyDisk { node } => Fault::DiskReadOnly { node },
+        Step::JumpClock(jump) => Fault::ClockJump {
+            offset_ms: jump.offset_ms(),
+            node: jump.node,
+        },
+        Step::StarveCpu { node, percent } => Fault::CpuStarved { node, percent },
         Step::Save { node } => Fault::Save { node },
         Step::Partition(Partition { a, b, one_way }) => Fault::Partition { a, b, one_way },
         Step::Delay { link, latency } => {

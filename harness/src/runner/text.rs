@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     history::Outcome,
     scenario::{
-        BusyWith, CrashKind, Cut, Database, Partition, Resend, ResumedClock, Setting,
+        BusyWith, CrashKind, Cut, Database, JumpClock, Partition, Resend, ResumedClock, Setting,
         SinkBehaviour, Step, Submit, Transfer, Via,
     },
 };
@@ -57,6 +57,18 @@ pub(crate) fn text(step: &Step) -> String {
         Step::Revert { node } => format!("revert {node} to its snapshot"),
         Step::FillDisk { node } => format!("fill the disk of {node}"),
         Step::FreeDisk { node } => format!("make room on the disk of {node}"),
+        Step::ReadOnlyDisk { node } => format!("let the disk of {node} be read-only"),
+        Step::RepairDisk { node } => format!("repair the disk of {node}, and start it"),
+        Step::JumpClock(JumpClock { node, ahead, back }) => match (ahead, back) {
+            (Some(span), _) => format!("set the clock of {node} {span} ahead"),
+            (None, Some(span)) => format!("set the clock of {node} {span} back"),
+            (None, None) => format!("set the clock of {node}"),
+        },
+        Step::CorrectClock { node } => format!("set the clock of {node} right"),
+        Step::StarveCpu { node, percent } => {
+            format!("let {node} have {percent} % of a processor")
+        }
+        Step::FeedCpu { node } => format!("let {node} have all the processor time that it wants"),
         Step::Save { node } => format!("save the state of {node}, and stop it"),
         Step::Resume {
             node,

@@ -230,6 +230,35 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// The node's disk begins to fail: nothing can be written to it any more, and what was not synced is lost.
+    ReadOnlyDisk {
+        /// The node.
+        node: String,
+    },
+    /// …and is repaired: the node ends, its file system is checked and mounted anew, and the node starts.
+    RepairDisk {
+        /// The node.
+        node: String,
+    },
+    /// The node's wall clock is wrong from now on. Its monotonic clock is not touched.
+    JumpClock(JumpClock),
+    /// …and is right again.
+    CorrectClock {
+        /// The node.
+        node: String,
+    },
+    /// The node gets only a part of one processor from now on.
+    StarveCpu {
+        /// The node.
+        node: String,
+        /// How many hundredths of one processor: 1 to 99.
+        percent: u32,
+    },
+    /// …and as much as it wants again.
+    FeedCpu {
+        /// The node.
+        node: String,
+    },
     /// The node's memory and disk are saved, and it stops: its connections are dead for the others.
     Save {
         /// The node.
@@ -564,6 +593,32 @@ pub enum ResumedClock {
     Corrected,
     /// It goes on from the saved moment, until a `resume` with `corrected`, or the end of the steps.
     Stale,
+}
+
+/// A jump-clock step: `ahead` or `back`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct JumpClock {
+    /// The node.
+    pub node: String,
+    /// So far ahead of a clock that is right; a documented duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Span>,
+    /// So far behind it; a documented duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<Span>,
+}
+
+impl JumpClock {
+    /// Documented milliseconds, negative when the clock goes back.
+    pub fn offset_ms(&self) -> i64 {
+        let ms = |span: Option<Span>| {
+            span.map_or(0, |span| {
+                i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX)
+            })
+        };
+        ms(self.ahead).saturating_sub(ms(self.back))
+    }
 }
 
 /// A partition step.

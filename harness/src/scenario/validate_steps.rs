@@ -44,6 +44,12 @@ pub(crate) const fn key(step: &Step) -> &'static str {
         Step::Revert { .. } => "revert",
         Step::FillDisk { .. } => "fill-disk",
         Step::FreeDisk { .. } => "free-disk",
+        Step::ReadOnlyDisk { .. } => "read-only-disk",
+        Step::RepairDisk { .. } => "repair-disk",
+        Step::JumpClock(_) => "jump-clock",
+        Step::CorrectClock { .. } => "correct-clock",
+        Step::StarveCpu { .. } => "starve-cpu",
+        Step::FeedCpu { .. } => "feed-cpu",
         Step::Save { .. } => "save",
         Step::Resume { .. } => "resume",
         Step::Partition(_) => "partition",
@@ -73,6 +79,12 @@ const fn may_be_triggered(step: &Step) -> bool {
             | Step::Revert { .. }
             | Step::FillDisk { .. }
             | Step::FreeDisk { .. }
+            | Step::ReadOnlyDisk { .. }
+            | Step::RepairDisk { .. }
+            | Step::JumpClock(_)
+            | Step::CorrectClock { .. }
+            | Step::StarveCpu { .. }
+            | Step::FeedCpu { .. }
             | Step::Save { .. }
             | Step::Resume { .. }
             | Step::Partition(_)
@@ -101,6 +113,10 @@ impl Check<'_> {
             | Step::Thaw { node }
             | Step::FillDisk { node }
             | Step::FreeDisk { node }
+            | Step::ReadOnlyDisk { node }
+            | Step::RepairDisk { node }
+            | Step::CorrectClock { node }
+            | Step::FeedCpu { node }
             | Step::Save { node }
             | Step::Resume { node, .. }
             | Step::Snapshot { node } => self.node(node, &at.key("node").span),
@@ -113,6 +129,34 @@ impl Check<'_> {
                         format!("`{node}` has no snapshot to go back to"),
                         "no snapshot yet",
                         Some(help),
+                    );
+                }
+            }
+            Step::JumpClock(jump) => {
+                self.node(&jump.node, &at.key("node").span);
+                for (key, span) in [("ahead", jump.ahead), ("back", jump.back)] {
+                    if let Some(span) = span {
+                        self.positive(span, &at.key(key).span);
+                    }
+                }
+                if jump.ahead.is_some() == jump.back.is_some() {
+                    let help = "as in `ahead = \"2h\"`, or `back = \"2h\"`".to_owned();
+                    self.problem(
+                        &at.span,
+                        "a clock jumps either ahead or back",
+                        "one of the two",
+                        Some(help),
+                    );
+                }
+            }
+            Step::StarveCpu { node, percent } => {
+                self.node(node, &at.key("node").span);
+                if !(1..100).contains(percent) {
+                    self.problem(
+                        &at.key("percent").span,
+                        format!("{percent} hundredths of a processor"),
+                        "1 to 99",
+                        None,
                     );
                 }
             }

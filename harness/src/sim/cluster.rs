@@ -323,6 +323,15 @@ impl Cluster for SimCluster {
             Fault::Destroy { node } => self.cut_power(node)?.wipe(),
             Fault::Freeze { node } => self.gate(node)?.freeze(),
             Fault::DiskFull { node } => self.slot(node)?.machine.disk.set_full(true),
+            Fault::DiskReadOnly { node } => self.slot(node)?.machine.disk.set_read_only(),
+            Fault::ClockJump { node, offset_ms } => self.set_clock_offset(node, *offset_ms)?,
+            Fault::CpuStarved { node, .. } => {
+                return Err(ClusterError::NotApplicable {
+                    fault: format!("a starved processor of {node}"),
+                    substrate: "sim",
+                    reason: "work takes no time in the simulator (substrate `process`)".into(),
+                });
+            }
             Fault::Save { node } => self.save(node)?,
             Fault::Revert { node } => {
                 let kept = lock(&self.slot(node)?.state).snapshot.clone();
@@ -349,6 +358,16 @@ impl Cluster for SimCluster {
         match fault {
             Fault::Freeze { node } => self.gate(node)?.thaw(),
             Fault::DiskFull { node } => self.slot(node)?.machine.disk.set_full(false),
+            Fault::DiskReadOnly { node } => {
+                let slot = self.slot(node)?;
+                if lock(&slot.state).running.is_some() {
+                    return Err(ClusterError::State(format!(
+                        "the disk of {node} cannot be repaired while it runs"
+                    )));
+                }
+                slot.machine.disk.repair();
+            }
+            Fault::ClockJump { node, .. } => self.set_clock_offset(node, 0)?,
             Fault::Save { node } => {
                 let gate = self.gate(node)?;
                 network.host_up(node);
@@ -361,6 +380,7 @@ impl Cluster for SimCluster {
             | Fault::HostCrash { .. }
             | Fault::Destroy { .. }
             | Fault::Revert { .. }
+            | Fault::CpuStarved { .. }
             | Fault::Reset { .. } => {
                 return Err(ClusterError::State(
                     "a crash is healed by a start, a reset by nothing".into(),

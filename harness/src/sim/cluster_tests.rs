@@ -12,6 +12,7 @@ use crate::{
     history::{Event, Record, Recorder},
     scenario::{Step, Trigger},
     sim::run_in_sim,
+    substrate::conformance,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -201,6 +202,39 @@ fn a_frozen_node_does_nothing_and_goes_on() {
         let reply = mail.await.expect("no panic").expect("a reply");
         assert!(reply.starts_with("250"), "{reply}");
         assert!(run.cluster.tracking_log("n1").len() > tracked);
+    });
+}
+
+struct Nothing;
+
+impl conformance::Within for Nothing {}
+
+#[test]
+fn every_fault_takes_effect_and_is_taken_back() {
+    sim(async {
+        let scenario = "title = \"t\"\nguarantees = []\non = [\"sim\"]\n[cluster]\nnodes = [\"n1\", \"n2\"]\nmailboxes = \"n2\"\n";
+        let plan = Plan {
+            id: "t".into(),
+            suite: "t".into(),
+            seed: 3,
+            scenario: toml::from_str(scenario).expect("a scenario"),
+        };
+        let recorder = Arc::new(Recorder::in_memory());
+        let board = Board::new(recorder.clone(), &[]).expect("no triggers");
+        let cluster = SimCluster::new(&plan, board, None);
+        for node in ["n1", "n2"] {
+            let started = cluster.start(node, Database::Same).await;
+            started.expect("it starts");
+        }
+        let subject = conformance::Subject {
+            cluster,
+            within: &Nothing,
+            now_us: &|| recorder.now_us(),
+        };
+        conformance::every_fault(&subject, &conformance::all(), |fault| {
+            matches!(fault, Fault::CpuStarved { .. }).then_some("takes no time")
+        })
+        .await;
     });
 }
 

@@ -48,6 +48,8 @@ struct Platter {
     files: BTreeMap<String, FileState>,
     /// No block is free.
     full: bool,
+    /// Nothing can be written.
+    read_only: bool,
 }
 
 #[derive(Clone, Default)]
@@ -147,6 +149,18 @@ impl SimDisk {
         self.lock().full = full;
     }
 
+    /// The disk begins to fail: nothing can be written or synced, what was not synced is lost when the disk is repaired,
+    /// or at the next loss of power. It stays so whatever happens to the files.
+    pub fn set_read_only(&self) {
+        self.lock().read_only = true;
+    }
+
+    /// The disk can be written again. What was not synced is gone. All handles are dead.
+    pub fn repair(&self) {
+        self.host_crash();
+        self.lock().read_only = false;
+    }
+
     /// Names of the files, and their lengths in octets as a running process sees them.
     pub fn files(&self) -> BTreeMap<String, u64> {
         let platter = self.lock();
@@ -163,13 +177,24 @@ impl SimDisk {
     }
 }
 
+/// What a call does to a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 impl SimFile {
     fn with<T>(
         &self,
+        access: Access,
         act: impl FnOnce(&mut FileState, bool) -> Result<T, io::Error>,
     ) -> Result<T, io::Error> {
         let mut platter = self.disk.lock();
         let full = platter.full;
+        if platter.read_only && access == Access::Write {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         if platter.generation != self.generation {
             return Err(io::Error::other(
                 "the process that opened this file is gone",
@@ -184,29 +209,31 @@ impl SimFile {
 
 impl StorageBackend for SimFile {
     fn len(&self) -> Result<u64, io::Error> {
-        self.with(|file, _| Ok(file.current.len))
+        self.with(Access::Read, |file, _| Ok(file.current.len))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.with(|file, _| file.current.read(offset, out))
+        self.with(Access::Read, |file, _| file.current.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.with(|file, full| match full && len > file.current.len {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => file.set_len(len),
+        self.with(Access::Write, |file, full| {
+            match full && len > file.current.len {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => file.set_len(len),
+            }
         })
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.with(|file, _| {
+        self.with(Access::Write, |file, _| {
             file.sync();
             Ok(())
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.with(|file, full| file.write(offset, data, full))
+        self.with(Access::Write, |file, full| file.write(offset, data, full))
     }
 }
 

@@ -4,6 +4,8 @@
 //! tap, and the faults that it can do *for real*. A fault that a substrate cannot do is refused with the
 //! reason, never imitated.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod node_config;
 
 pub use node_config::{NodePlace, node_config, settings_config};

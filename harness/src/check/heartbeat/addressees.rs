@@ -151,7 +151,7 @@ impl Way<'_, '_> {
             let back = self.case.faults_on(self.server, self.primary);
             there
                 .chain(back)
-                .filter(|f| !matches!(f.what, Fault::Delay { .. } | Fault::DiskFull { .. }))
+                .filter(|f| !matches!(f.what, Fault::Delay { .. }) && !f.what.leaves_node_running())
                 .any(|f| f.overlaps(from, to))
         };
         first.is_some_and(|at| at < self.told)

@@ -1,0 +1,109 @@
+//! The faults that the operating system does to real nodes, proven by the body that all substrates share.
+
+use super::*;
+use crate::substrate::conformance::{self, Subject, Within};
+
+/// Names every fault that a node must be made ready for before it first starts.
+const STRIKING: &str = r#"
+    [[step]]
+    crash = { node = "n2", kind = "host" }
+    [[step]]
+    fill-disk = { node = "n2" }
+    [[step]]
+    read-only-disk = { node = "n2" }
+    [[step]]
+    jump-clock = { node = "n2", back = "2h" }
+    [[step]]
+    starve-cpu = { node = "n2", percent = 1 }
+"#;
+
+impl Within for ProcessCluster {
+    fn write_unsynced(&self, node: &str) -> bool {
+        let file = self.disk_of(node).join("unsynced");
+        std::fs::write(file, "x").is_ok()
+    }
+
+    fn keeps_unsynced(&self, node: &str) -> bool {
+        self.disk_of(node).join("unsynced").exists()
+    }
+
+    fn throttled(&self, node: &str) -> Option<u64> {
+        self.throttled_of(node)
+    }
+}
+
+/// What a test needs of the machine is there. Where it is missing a user's machine skips the test and says so; in CI
+/// that is a failure.
+pub(in crate::process) fn have(what: Result<(), String>) -> bool {
+    let Err(missing) = what else { return true };
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "CI must have what this test needs: {missing}"
+    );
+    eprintln!("skipped: {missing}");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_takes_effect_and_is_taken_back() {
+    let (disk, group) = (volume::available(), cgroup::available());
+    let (has_disk, has_group) = (have(disk), have(group));
+    let mut striking = STRIKING.to_owned();
+    if !has_disk {
+        striking = striking[striking.find("[[step]]\n    jump").expect("it is there")..].into();
+    }
+    if !has_group {
+        striking.truncate(striking.find("[[step]]\n    starve").expect("it is there"));
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let recorder = Arc::new(Recorder::in_memory());
+    let board = Board::new(recorder.clone(), &[]).expect("no triggers");
+    let plan = plan(&format!("{SCENARIO}{striking}"));
+    let cluster = ProcessCluster::new(&plan, board, options(&directory)).expect("it is made");
+    for node in ["n1", "n2"] {
+        let started = cluster.start(node, Database::Same).await;
+        started.expect("it starts");
+    }
+    let subject = Subject {
+        cluster: Arc::new(cluster.clone()),
+        within: &cluster,
+        now_us: &|| recorder.now_us(),
+    };
+    conformance::every_fault(&subject, &conformance::all(), |fault| match fault {
+        Fault::Save { .. } => Some("no memory image"),
+        Fault::HostCrash { .. } | Fault::DiskFull { .. } | Fault::DiskReadOnly { .. }
+            if !has_disk =>
+        {
+            Some("shares a file system")
+        }
+        Fault::CpuStarved { .. } if !has_group => Some("no control group"),
+        _ => None,
+    })
+    .await;
+    cluster.shutdown().await;
+    drop(subject);
+    drop(cluster);
+    let data = directory.path().join("n2/data");
+    assert!(
+        data.join("transport.redb").is_file(),
+        "it is kept for a reader"
+    );
+    assert!(data.join("tracking.jsonl").is_file());
+    assert!(!directory.path().join("n2/disk.img").exists());
+    assert!(!mounts::is_mounted(&directory.path().join("n2/disk")));
+}
+
+#[tokio::test]
+async fn a_scenario_that_this_machine_cannot_run_is_not_applicable() {
+    // The reason comes before anything is started.
+    let Err(reason) = volume::available() else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
+    let plan = plan(&format!("{SCENARIO}{STRIKING}"));
+    let refused = ProcessCluster::new(&plan, board, options(&directory))
+        .map(drop)
+        .expect_err("no disk");
+    assert!(refused.to_string().ends_with(&reason), "{refused}");
+}
