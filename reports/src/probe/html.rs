@@ -46,7 +46,7 @@ impl fmt::Display for Page<'_> {
             writeln!(
                 f,
                 "<section class=\"guarantees\">\n<h2>{}</h2>",
-                Escaped(section)
+                Escaped(&section)
             )?;
             for case in cases {
                 let standing = report.standing(case);
