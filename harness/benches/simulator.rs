@@ -3,7 +3,7 @@
 //! `idle` is a three-node cluster whose next hop is down, so that every node holds shadow messages and asks
 //! its primary servers every ShadowHeartbeatFrequency (2 min), for five simulated days. Criterion's `thrpt` is
 //! simulated seconds per real second (it calls them elements). `one message` is a whole schedule: start, one
-//! message, settle.
+//! message, settle. `events` has mail and nothing else; there `thrpt` is recorded events per second.
 
 use std::hint::black_box;
 
@@ -50,6 +50,15 @@ on = ["sim"]
 submit = { to = "n1" }
 "#;
 
+const MAIL: &str = r#"
+title = "Two hundred messages"
+guarantees = ["SC-01"]
+on = ["sim"]
+
+[[step]]
+submit = { to = "n1", count = 200, sessions = 4 }
+"#;
+
 fn prepared(name: &str, text: &str) -> Plan {
     let scenario = parse(name, text).unwrap_or_else(|e| panic!("{name}: {e}"));
     plan(name, "bench", &scenario, 1)
@@ -81,6 +90,10 @@ fn simulator(c: &mut Criterion) {
     let one = prepared("one-message", ONE_MESSAGE);
     group.throughput(Throughput::Elements(1));
     group.bench_function("one message", |b| b.iter(|| black_box(run(&one))));
+    let mail = prepared("mail", MAIL);
+    // The same plan gives the same history, so the first run says how many events there are.
+    group.throughput(Throughput::Elements(run(&mail) as u64));
+    group.bench_function("events", |b| b.iter(|| black_box(run(&mail))));
     group.finish();
 }
 

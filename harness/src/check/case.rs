@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     Ledger,
     config::Config,
+    heartbeat::holding::Hold,
     wire::{Connection, Exchange},
 };
 use crate::{
@@ -152,6 +153,7 @@ pub struct Case<'h> {
     pub last_us: u64,
     index: Index<'h>,
     ledger: Ledger<'h>,
+    holds: Vec<Hold<'h>>,
 }
 
 /// What would otherwise be looked for among all that there is, once for each message.
@@ -167,6 +169,8 @@ struct Index<'h> {
     exchanges: Vec<Place<'h>>,
     /// …those of a message.
     exchanges_of: HashMap<u32, Vec<Place<'h>>>,
+    /// …those that named a transport ID.
+    exchanges_named: HashMap<&'h str, Vec<Place<'h>>>,
 }
 
 /// Where a transaction is: the link, and places in its connections and in their transactions.
@@ -202,6 +206,7 @@ impl<'h> Case<'h> {
             last_us: records.last().map_or(0, |r| r.t_us),
             index: Index::default(),
             ledger: Ledger::default(),
+            holds: Vec::new(),
         };
         for record in records {
             case.take(record);
@@ -210,6 +215,7 @@ impl<'h> Case<'h> {
         case.find_quiet();
         case.find_passed_on();
         case.ledger = Ledger::new(&case);
+        case.holds = Hold::all(&case);
         Some(case)
     }
 
@@ -382,18 +388,26 @@ impl<'h> Case<'h> {
             .links
             .iter()
             .flat_map(|(link, connections)| {
-                connections.iter().enumerate().flat_map(move |(c, connection)| {
-                    let exchanges = connection.exchanges.iter().enumerate();
-                    exchanges.map(move |(e, exchange)| {
-                        ((*link, c, e), exchange.sent, exchange.message)
+                connections
+                    .iter()
+                    .enumerate()
+                    .flat_map(move |(c, connection)| {
+                        let exchanges = connection.exchanges.iter().enumerate();
+                        exchanges.map(move |(e, exchange)| {
+                            let names = (exchange.message, exchange.transport_id);
+                            ((*link, c, e), exchange.sent, names)
+                        })
                     })
-                })
             })
             .collect();
         // The order of the history; two that were recorded by one record do not exist.
         places.sort_by_key(|(_, sent, _)| *sent);
-        for (place, _, message) in places {
+        for (place, _, (message, transport_id)) in places {
             self.index.exchanges.push(place);
+            if let Some(id) = transport_id {
+                let named = self.index.exchanges_named.entry(id);
+                named.or_default().push(place);
+            }
             if let Some(message) = message {
                 let of_message = self.index.exchanges_of.entry(message);
                 of_message.or_default().push(place);
@@ -401,7 +415,10 @@ impl<'h> Case<'h> {
         }
     }
 
-    fn at_place(&self, (link, connection, exchange): Place<'h>) -> (&Connection<'h>, &Exchange<'h>) {
+    fn at_place(
+        &self,
+        (link, connection, exchange): Place<'h>,
+    ) -> (&Connection<'h>, &Exchange<'h>) {
         let connection = &self.links[link][connection];
         (connection, &connection.exchanges[exchange])
     }
@@ -425,6 +442,23 @@ impl<'h> Case<'h> {
             .into_iter()
             .flatten()
             .map(|place| &self.submissions[*place])
+    }
+
+    /// Which server held a shadow message for which primary server, in the order of their beginning.
+    pub(super) fn holds(&self) -> &[Hold<'h>] {
+        &self.holds
+    }
+
+    /// Transactions that named this transport ID, in the order of the history.
+    pub fn exchanges_named(
+        &self,
+        transport_id: &str,
+    ) -> impl DoubleEndedIterator<Item = (&Connection<'h>, &Exchange<'h>)> {
+        let places = self.index.exchanges_named.get(transport_id);
+        places
+            .into_iter()
+            .flatten()
+            .map(|place| self.at_place(*place))
     }
 
     /// The ledger of messages.

@@ -270,9 +270,10 @@ pub(super) fn homes<'h>(case: &Case<'h>, s: &Submitted<'h>) -> Vec<Home<'h>> {
         begun: s.at,
         ended: s.ended,
     };
-    let passed_on = handed_over(case)
-        .into_iter()
-        .filter(|(_, e)| e.message == Some(s.what.message) && e.sent > s.at && e.acked().is_some());
+    let passed_on = case
+        .exchanges_of(s.what.message)
+        .filter(|(c, e)| is_handed_over(case, c, e))
+        .filter(|(_, e)| e.sent > s.at && e.acked().is_some());
     let further = passed_on.map(|(c, e)| Home {
         primary: c.to,
         shadow: copied_before_answer(case, c.to, e).map(|(copy, _)| copy.to),
@@ -287,8 +288,18 @@ pub(super) fn handed_over<'c, 'h>(
     case: &'c Case<'h>,
 ) -> Vec<(&'c super::Connection<'h>, &'c super::Exchange<'h>)> {
     let mut all = case.exchanges();
-    all.retain(|(c, e)| e.kind == Transaction::Mail && case.is_node(c.from) && case.is_node(c.to));
+    all.retain(|(c, e)| is_handed_over(case, c, e));
     all
+}
+
+fn is_handed_over(
+    case: &Case<'_>,
+    connection: &super::Connection<'_>,
+    exchange: &super::Exchange<'_>,
+) -> bool {
+    exchange.kind == Transaction::Mail
+        && case.is_node(connection.from)
+        && case.is_node(connection.to)
 }
 
 /// The copy of what came to `node` in this transaction, confirmed before the answer to it.
@@ -385,10 +396,9 @@ fn may_have_timed_out(
     let longest = case.config.span(node, "ShadowCopyTimeout").as_micros();
     let ended = ended?;
     let mut came = case
-        .connections()
-        .filter(|c| c.to == node)
-        .flat_map(|c| &c.exchanges)
-        .filter(|e| e.message == Some(message) && e.kind == Transaction::Mail)
+        .exchanges_of(message)
+        .filter(|(c, e)| c.to == node && e.kind == Transaction::Mail)
+        .map(|(_, e)| e)
         .filter(|e| e.sent >= from && e.sent < ended);
     came.find(|e| u128::from(ended.t_us - e.sent.t_us) >= longest)
         .map(|e| e.sent)

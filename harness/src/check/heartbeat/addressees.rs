@@ -56,7 +56,7 @@ pub(super) fn only_ones_own(case: &Case<'_>) -> Verdict {
                     case,
                     primary,
                     server,
-                    taken: taken_us(case, &held, primary, id),
+                    taken: taken_us(case, held, primary, id),
                     told: at,
                 };
                 let underway = sent
@@ -181,11 +181,10 @@ fn taken_us(case: &Case<'_>, held: &[Hold<'_>], primary: &str, transport_id: &st
     let own = transport_id.split('/').next() == Some(primary);
     if own {
         let message = message_of(case, transport_id);
-        let mut came = case.exchanges();
-        came.retain(|(c, e)| c.to == primary && e.kind == Transaction::Mail && e.message.is_some());
-        return came
+        return message
             .into_iter()
-            .find(|(_, e)| e.message == message)
+            .flat_map(|message| case.exchanges_of(message))
+            .find(|(c, e)| c.to == primary && e.kind == Transaction::Mail)
             .map_or(0, |(_, e)| e.sent.t_us);
     }
     let copies = held
@@ -202,19 +201,14 @@ fn taken_us(case: &Case<'_>, held: &[Hold<'_>], primary: &str, transport_id: &st
 
 /// The number of the message of that name, as far as a copy or a delivery of it was seen.
 fn message_of(case: &Case<'_>, transport_id: &str) -> Option<u32> {
-    case.exchanges()
-        .into_iter()
-        .filter(|(_, e)| e.transport_id == Some(transport_id))
+    case.exchanges_named(transport_id)
         .find_map(|(_, e)| e.message)
 }
 
 /// In words, where the primary server sent the message's copy: `: it went to n2`.
 fn went_to(case: &Case<'_>, primary: &str, transport_id: &str) -> String {
-    case.exchanges()
-        .into_iter()
-        .rfind(|(c, e)| {
-            e.kind == Transaction::Copy && c.from == primary && e.transport_id == Some(transport_id)
-        })
+    case.exchanges_named(transport_id)
+        .rfind(|(c, e)| e.kind == Transaction::Copy && c.from == primary)
         .map_or(String::new(), |(c, _)| format!(": it went to {}", c.to))
 }
 

@@ -3,10 +3,13 @@
 //! Comes in: a [`Case`]. Goes out: [`Hold`]s, each with everything that may have ended it, told from the wire and the
 //! faults. Called by the checkers of heartbeats, recovery and Safety Net.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{
-    asking::{answers, asks, identities},
+    asking::{Identity, answers, asks, identities},
     ownership::{Ownership, Trail},
 };
 use crate::{
@@ -69,6 +72,13 @@ pub(in crate::check) enum RenewalKind {
     Missing,
 }
 
+impl<'h> Hold<'h> {
+    /// All holds of a run, in the order of their beginning.
+    pub(in crate::check) fn all(case: &Case<'h>) -> Vec<Self> {
+        find_all(case)
+    }
+}
+
 impl Hold<'_> {
     /// Until this time (microseconds) the shadow message cannot rightly have left the shadow queue.
     pub(in crate::check) fn certain_until(&self) -> u64 {
@@ -124,8 +134,45 @@ pub(in crate::check) fn name(message: Option<u32>, transport_id: &str) -> String
 }
 
 /// All holds of a run, in the order of their beginning.
-pub(in crate::check) fn holds<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
+pub(in crate::check) fn holds<'c, 'h>(case: &'c Case<'h>) -> &'c [Hold<'h>] {
+    case.holds()
+}
+
+/// What a shadow server and its primary server said to each other: looked up for every hold, read off the wire once.
+struct Talk<'h> {
+    /// Notifications of a message: when, and whether it said `delivered`. In the order of the questions.
+    told: HashMap<&'h str, Vec<(Moment, bool)>>,
+    answers: Vec<Moment>,
+    identities: Vec<Identity<'h>>,
+}
+
+impl<'h> Talk<'h> {
+    fn new(case: &Case<'h>, server: &str, primary: &str) -> Self {
+        let mut notified: HashMap<&str, Vec<(Moment, bool)>> = HashMap::new();
+        for (at, told) in asks(case, server, primary)
+            .into_iter()
+            .filter_map(|ask| ask.answered)
+        {
+            for told in told {
+                let of_message = notified.entry(told.transport_id).or_default();
+                // Of one answer the first line counts.
+                if of_message.last().is_none_or(|(last, _)| *last != at) {
+                    of_message.push((at, told.delivered));
+                }
+            }
+        }
+        Self {
+            told: notified,
+            // Sorted: answers of sessions that overlap do not come in the order of the sessions.
+            answers: answers(case, server, primary),
+            identities: identities(case, server, primary),
+        }
+    }
+}
+
+fn find_all<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
     let trail = Trail::new(case);
+    let mut talks: HashMap<(&str, &str), Talk<'h>> = HashMap::new();
     let mut seen: BTreeMap<(&str, &str, &str), ()> = BTreeMap::new();
     let mut all = Vec::new();
     for (connection, exchange) in case.exchanges() {
@@ -156,14 +203,17 @@ pub(in crate::check) fn holds<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
             overdue_us: 0,
             expires_us: 0,
         };
+        let talk = talks
+            .entry((server, primary))
+            .or_insert_with(|| Talk::new(case, server, primary));
         let offered = connection
             .commands("XSHADOW")
             .find(|(_, line)| line.split(' ').nth(1) == Some(transport_id));
         let offered = offered.map_or(exchange.sent, |(at, _)| at);
-        hold.notified = notified(case, &hold, offered);
+        hold.notified = notified(talk, &hold, offered);
         hold.promoted = trail.ownership(case, &hold);
-        hold.renewed = renewed(case, &hold);
-        hold.overdue_us = overdue(case, &hold);
+        hold.renewed = renewed(talk, &hold);
+        hold.overdue_us = overdue(case, talk, &hold);
         let expiry = case.config.span(server, "MessageExpirationTimeout");
         hold.expires_us = since.t_us + us(expiry).saturating_sub(us(case.config.tolerance(expiry)));
         all.push(hold);
@@ -227,21 +277,17 @@ fn lost(case: &Case<'_>, server: &str, since: Moment) -> Option<Moment> {
 
 /// A message may be done while its copy is on the way (HB-12): then it is told before the copy is confirmed, and counts
 /// from there.
-fn notified(case: &Case<'_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
-    asks(case, hold.server, hold.primary)
-        .into_iter()
-        .filter_map(|ask| ask.answered)
-        .find_map(|(at, told)| {
-            let named = told.iter().find(|t| t.transport_id == hold.transport_id)?;
-            (at > offered).then_some((at.max(hold.since), named.delivered))
-        })
+fn notified(talk: &Talk<'_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
+    let mut told = talk.told.get(hold.transport_id)?.iter();
+    let (at, delivered) = told.find(|(at, _)| *at > offered)?;
+    Some(((*at).max(hold.since), *delivered))
 }
 
-fn renewed(case: &Case<'_>, hold: &Hold<'_>) -> Option<Renewal> {
+fn renewed(talk: &Talk<'_>, hold: &Hold<'_>) -> Option<Renewal> {
     // What was shown before this place: position by epoch, and the furthest of all.
     let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
     let mut furthest = None;
-    for identity in identities(case, hold.server, hold.primary) {
+    for identity in &talk.identities {
         let same = hold
             .database
             .is_none_or(|database| database == identity.database);
@@ -290,15 +336,15 @@ fn mark_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<(&'h s
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
-fn overdue(case: &Case<'_>, hold: &Hold<'_>) -> u64 {
+fn overdue(case: &Case<'_>, talk: &Talk<'_>, hold: &Hold<'_>) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
     let mut last = hold.since.t_us;
-    // Answers of sessions that overlap do not come in the order of the sessions.
-    let mut heard = answers(case, hold.server, hold.primary);
-    heard.retain(|at| *at > hold.since && !case.may_be_lost(hold.server, hold.primary, *at));
-    heard.sort();
-    for answer in heard {
+    let from = talk.answers.partition_point(|at| *at <= hold.since);
+    for answer in &talk.answers[from..] {
+        if case.may_be_lost(hold.server, hold.primary, *answer) {
+            continue;
+        }
         if answer.t_us - last >= patience {
             break;
         }

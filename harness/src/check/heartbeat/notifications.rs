@@ -20,7 +20,7 @@ use crate::{
 /// promotion, no expiry. It proves something when the primary server had answered a question without naming it.
 pub(super) fn held_until_notified(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let margin = us(case
             .config
             .tolerance(case.config.span(hold.server, "ShadowHeartbeatFrequency")));

@@ -105,18 +105,19 @@ fn sends(case: &Case<'_>, hold: &Hold<'_>) -> Vec<Ownership> {
     let server = hold.server;
     // A client may have sent the same message to the shadow server as well: then it owns a copy anyway. So it may where
     // another transmission of the message came to it, as ordinary mail or as another shadow message.
-    let own = case
-        .submissions
-        .iter()
-        .any(|s| Some(s.what.message) == hold.message && s.node() == server);
-    let otherwise: Vec<Moment> = case
-        .connections()
-        .filter(|c| c.to == server)
-        .flat_map(|c| c.exchanges.iter().map(move |e| (c.from, e)))
-        .filter(|(_, e)| e.message.is_some() && e.message == hold.message)
-        .filter(|(from, e)| match e.kind {
+    let own = hold
+        .message
+        .is_some_and(|message| case.submissions_of(message).any(|s| s.node() == server));
+    let otherwise: Vec<Moment> = hold
+        .message
+        .into_iter()
+        .flat_map(|message| case.exchanges_of(message))
+        .filter(|(c, e)| match e.kind {
+            _ if c.to != server => false,
             Transaction::Mail => true,
-            Transaction::Copy => (*from, e.transport_id) != (hold.primary, Some(hold.transport_id)),
+            Transaction::Copy => {
+                (c.from, e.transport_id) != (hold.primary, Some(hold.transport_id))
+            }
             Transaction::Deliver => false,
         })
         .map(|(_, e)| e.sent)

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    asking::{asks, link},
+    asking::asks,
     holding::{Hold, us},
     processing::{delivered_us, host_of},
 };
@@ -96,12 +96,11 @@ pub(in crate::check) fn recipients<'h>(
 /// Whom the shadow copy is for, groups replaced by their members.
 fn copied<'h>(case: &Case<'h>, hold: &Hold<'_>) -> Vec<&'h str> {
     let cluster = &case.plan.scenario.cluster;
-    link(case, hold.primary, hold.server)
-        .iter()
-        .flat_map(|c| &c.exchanges)
-        .find(|e| e.kind == Transaction::Copy && e.acked() == Some(hold.since))
+    case.exchanges_named(hold.transport_id)
+        .filter(|(c, _)| c.from == hold.primary && c.to == hold.server)
+        .find(|(_, e)| e.kind == Transaction::Copy && e.acked() == Some(hold.since))
         .into_iter()
-        .flat_map(|e| e.recipients.iter().flat_map(|to| cluster.members(to)))
+        .flat_map(|(_, e)| e.recipients.iter().flat_map(|to| cluster.members(to)))
         .collect()
 }
 

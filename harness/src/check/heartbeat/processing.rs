@@ -28,26 +28,20 @@ pub(in crate::check) fn submission<'c, 'h>(
     hold: &Hold<'_>,
 ) -> Option<&'c Submitted<'h>> {
     // What another node handed over (SC-13) has another envelope than the client's.
-    let mut came = case.exchanges();
-    came.retain(|(c, e)| {
-        c.to == hold.primary
-            && e.kind == Transaction::Mail
-            && e.message == hold.message
-            && e.sent < hold.since
-    });
+    let message = hold.message?;
+    let came = case
+        .exchanges_of(message)
+        .rfind(|(c, e)| c.to == hold.primary && e.kind == Transaction::Mail && e.sent < hold.since);
     // What was refused after its copy was made (SC-10) is not the primary server's: what becomes of the message when it is
     // sent again says nothing of this transmission.
     let refused = |e: &Exchange<'_>| e.reply.is_some_and(|(_, reply)| reply.code >= 400);
-    if came
-        .last()
-        .is_some_and(|(c, e)| refused(e) || (case.is_node(c.from) && !case.is_front_end(c.from)))
+    if came.is_some_and(|(c, e)| refused(e) || (case.is_node(c.from) && !case.is_front_end(c.from)))
     {
         return None;
     }
     let of_message = || {
-        case.submissions
-            .iter()
-            .filter(|s| s.node() == hold.primary && Some(s.what.message) == hold.message)
+        case.submissions_of(message)
+            .filter(|s| s.node() == hold.primary)
     };
     let by_attempt = of_message().find(|s| Some(s.what.attempt) == hold.attempt);
     by_attempt.or_else(|| of_message().next())
@@ -134,9 +128,12 @@ pub(in crate::check) fn delivered_us(
             .filter_map(|a| u64::try_from(a.t_us).ok())
             .min();
     }
-    let to_host = link(case, hold.primary, host).iter();
-    let acked: Vec<u64> = to_host
-        .flat_map(|c| c.exchanges.iter().map(move |e| (c, e)))
+    let named = case.exchanges_named(hold.transport_id);
+    let numbered = hold.message.into_iter();
+    let numbered = numbered.flat_map(|message| case.exchanges_of(message));
+    let acked: Vec<u64> = named
+        .chain(numbered.filter(|(_, e)| e.transport_id.is_none()))
+        .filter(|(c, _)| c.from == hold.primary && c.to == host)
         .filter(|(c, e)| {
             let same = match e.transport_id {
                 Some(id) => id == hold.transport_id,
@@ -156,8 +153,10 @@ pub(in crate::check) fn delivered_us(
         .collect();
     // What goes to a sink has no transport ID, and a message that is sent again is the same octet for octet: which of two
     // deliveries was of which transmission cannot be told, only when all of them were delivered.
-    let taken = (case.submissions.iter())
-        .filter(|s| Some(s.what.message) == hold.message && s.node() == hold.primary)
+    let of_message = hold.message.into_iter();
+    let taken = of_message
+        .flat_map(|message| case.submissions_of(message))
+        .filter(|s| s.node() == hold.primary)
         .filter(|s| s.data_sent.is_some())
         .count();
     if case.is_sink(host) && taken > 1 {

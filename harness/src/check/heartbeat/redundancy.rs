@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(promoted) = hold.promoted.as_ref().filter(|p| p.exact) else {
             continue;
         };
@@ -41,9 +41,8 @@ pub(super) fn made_again_after_promotion(case: &Case<'_>) -> Verdict {
         {
             continue;
         }
-        let copied = case.exchanges().into_iter().find(|(c, e)| {
+        let copied = case.exchanges_named(hold.transport_id).find(|(c, e)| {
             e.kind == Transaction::Copy
-                && e.transport_id == Some(hold.transport_id)
                 && c.from == server
                 && e.sent > promoted.at
                 && e.acked().is_some_and(|at| at.t_us <= due)

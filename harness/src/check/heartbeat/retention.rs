@@ -47,7 +47,7 @@ impl Retention {
 pub(super) fn dropped_after_the_interval(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(processed) = processed_us(case, ledger, hold) else {
             continue;
         };

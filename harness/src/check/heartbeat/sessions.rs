@@ -22,7 +22,7 @@ use crate::{
 /// for nothing but XQDISCARD prove nothing here.
 pub(super) fn discard_in_every_session(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
-    for ((server, primary), held) in by_pair(&holds(case)) {
+    for ((server, primary), held) in by_pair(holds(case)) {
         for connection in link(case, server, primary)
             .iter()
             .filter(|c| orderly(case, c))
@@ -106,7 +106,7 @@ fn purpose(connection: &Connection<'_>) -> Option<&'static str> {
 /// from one question's session to the opening of the next is at most ShadowHeartbeatFrequency.
 pub(super) fn heartbeat_while_held(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
-    for ((server, primary), held) in by_pair(&holds(case)) {
+    for ((server, primary), held) in by_pair(holds(case)) {
         let frequency = case.config.span(server, "ShadowHeartbeatFrequency");
         let longest = us(frequency + case.config.tolerance(frequency));
         // Opened or at least tried: when, until when, and the record.

@@ -26,7 +26,7 @@ use crate::{
 pub(super) fn finished_before_told(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(submission) = submission(case, hold) else {
             continue;
         };

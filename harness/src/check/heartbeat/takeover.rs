@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn promoted_when_unreachable(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some((last, due)) = outage(case, hold) else {
             continue;
         };
@@ -169,7 +169,7 @@ fn undelivered<'h>(
 /// ended without a promotion are proofs as well.
 pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
         if let Some(sign) = &hold.promoted {
             let renewed = hold.renewed.is_some_and(|r| r.at < sign.at);
@@ -269,7 +269,7 @@ pub(super) fn promoted_for_an_earlier_state(case: &Case<'_>) -> Verdict {
 fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(renewal) = hold.renewed.filter(|r| r.kind == kind) else {
             continue;
         };

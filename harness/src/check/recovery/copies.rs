@@ -23,7 +23,7 @@ pub(super) fn one_in_the_mailbox(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut done = BTreeSet::new();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(back) = back_after_promotion(case, hold) else {
             continue;
         };

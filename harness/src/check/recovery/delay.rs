@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn delivered_within_a_heartbeat(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(back) = back_with_another_database(case, hold) else {
             continue;
         };
@@ -78,7 +78,7 @@ fn back_with_another_database(case: &Case<'_>, hold: &Hold<'_>) -> Option<Moment
 pub(super) fn delivered_within_the_span(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let gone = case.faults.iter().find(|f| {
             let ends = matches!(
                 f.what,

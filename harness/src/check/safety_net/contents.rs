@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn primary_after_processing(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(processed) = processed_us(case, ledger, hold) else {
             continue;
         };

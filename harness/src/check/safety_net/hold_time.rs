@@ -75,7 +75,7 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
                 node,
                 &kept,
                 request,
-                unfollowed(case, &held, &kept, node),
+                unfollowed(case, held, &kept, node),
                 i > 0,
             );
         }
@@ -90,7 +90,7 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
             judge_views(case, &mut tally, node, k.hold, "primary", &end);
         }
     }
-    for hold in &held {
+    for hold in held {
         let Some((told, true)) = hold.notified.filter(|_| hold.promoted.is_none()) else {
             continue;
         };

@@ -17,7 +17,7 @@ use crate::{
 /// a twentieth of that time later. Presence counts from three quarters of it on.
 pub(super) fn expired_after_both_times(case: &Case<'_>) -> Verdict {
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let both = case.config.span(hold.server, "SafetyNetHoldTime")
             + case.config.span(hold.server, "MessageExpirationTimeout");
         let tolerance = us(case.config.tolerance(both));

@@ -22,7 +22,7 @@ use crate::check::{
 pub(super) fn sc_12(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
     let mut tally = Tally::default();
-    for hold in &holds(case) {
+    for hold in holds(case) {
         let Some(submission) = submission(case, hold) else {
             continue;
         };

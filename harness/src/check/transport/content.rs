@@ -3,7 +3,7 @@
 use gauntlet_reports::Verdict;
 
 use crate::check::{
-    Case, 
+    Case,
     conditions::conclude,
     evidence::{Tally, count, piece},
 };

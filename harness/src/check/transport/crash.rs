@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Fate, 
+        Case, Fate,
         conditions::conclude,
         evidence::{Tally, count},
         ledger::loss,

@@ -6,7 +6,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Exchange, 
+        Case, Entry, Exchange,
         conditions::{conclude, strikes},
         evidence::{Tally, clock, piece},
         heartbeat::processing::host_of,

@@ -93,7 +93,7 @@ fn measure(case: &Case<'_>, id: &str, none: &str, hazard: fn(&Fault) -> bool) ->
             continue;
         }
         let damage = damage(case, entry, last, node);
-        let phase = phases::of(case, &held, entry, node, at);
+        let phase = phases::of(case, held, entry, node, at);
         let (sum, records) = by_phase.entry(phase).or_default();
         sum.add(damage);
         if damage.lost > 0 {
