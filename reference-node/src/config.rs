@@ -112,7 +112,7 @@ pub struct Transport {
     /// StateRegressionDetection (ours): a server whose database went back to an earlier state is noticed (HB-13),
     /// default true.
     pub state_regression_detection: bool,
-    /// MaxHopCount (ours): Received fields above which a message loops, default 60.
+    /// MaxHopCount (ours): Received fields above which a message loops, default 100 (RFC 5321 §6.3).
     pub max_hop_count: u32,
 }
 

@@ -11,6 +11,8 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::smtp::path::mailbox_key;
+
 /// A `[[group]]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,7 +73,7 @@ impl Groups {
 
     /// The address is a group's.
     pub fn is_group(&self, address: &str) -> bool {
-        self.0.contains_key(&address.to_ascii_lowercase())
+        self.0.contains_key(&mailbox_key(address))
     }
 
     /// Who gets what is sent to a group, groups in it replaced by their members; empty for an address that is no
@@ -79,7 +81,7 @@ impl Groups {
     pub fn members(&self, address: &str) -> Vec<String> {
         let mut members = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut open = vec![address.to_ascii_lowercase()];
+        let mut open = vec![mailbox_key(address)];
         while let Some(name) = open.pop() {
             if !seen.insert(name.clone()) {
                 continue;

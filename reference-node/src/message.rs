@@ -253,6 +253,29 @@ pub fn header_section(content: &[u8]) -> &[u8] {
     &content[..at]
 }
 
+/// `content` without the Return-Path fields of its header section: final delivery adds the only one (RFC 5321 §4.4).
+pub fn without_return_path(content: &[u8]) -> Vec<u8> {
+    let header = header_section(content).len();
+    let mut kept = Vec::with_capacity(content.len());
+    let (mut at, mut dropping) = (0, false);
+    while at < header {
+        let end = line_end(content, at).unwrap_or(header);
+        let line = &content[at..end];
+        // RFC 5322 §2.2.3: a line that begins with white space belongs to the field before it.
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|octet| *octet == b':').next();
+            dropping =
+                name.is_some_and(|n| n.trim_ascii_end().eq_ignore_ascii_case(b"return-path"));
+        }
+        if !dropping {
+            kept.extend_from_slice(line);
+        }
+        at = end;
+    }
+    kept.extend_from_slice(&content[header..]);
+    kept
+}
+
 /// A time as header fields have it (RFC 5322 §3.3).
 pub fn header_date(time: Timestamp) -> String {
     let time = i64::try_from(time.0)
@@ -279,6 +302,22 @@ mod tests {
             }
         );
         assert!(header_section(content).ends_with(b"+0000\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_return_path_of_its_own_goes() {
+        let content = b"Received: a\r\nReturn-Path:\r\n <x@y>\r\nSubject: s\r\nreturn-path : <z>\r\n\r\nReturn-Path: body\r\n";
+        let kept = b"Received: a\r\nSubject: s\r\n\r\nReturn-Path: body\r\n";
+        assert_eq!(without_return_path(content), kept);
+        for unchanged in [
+            &b""[..],
+            b"\r\nbody",
+            b"no header",
+            b"Subject: x",
+            b" Return-Path: <x>\r\n",
+        ] {
+            assert_eq!(without_return_path(unchanged), unchanged);
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::{
         peer::PeerSession,
         proof::{client_proof, equal, server_proof},
     },
+    smtp::path::mailbox_key,
     smtp::{Event, Kind, Peer, PeerCommand, RcptTo, Reply, Session, SessionConfig, Transaction},
     trace::Trace,
 };
@@ -331,7 +332,7 @@ impl Connection {
         let Some(route) = config.route(&to.path) else {
             return Err(Reply::not_allowed(format!("no relaying to <{}>", to.path)));
         };
-        let path = to.path.to_ascii_lowercase();
+        let path = mailbox_key(&to.path);
         let known = route
             .mailboxes
             .as_ref()

@@ -88,7 +88,7 @@ parameters! {
     MaxConnections: Kind::Number, "5000", "inbound sessions at once (the reference node's own)";
     SmtpMaxSessionsPerNextHop: Kind::Number, "8", "outbound sessions at once to one next hop (the reference node's own)";
     StateRegressionDetection: Kind::Switch, "true", "a server whose database went back to an earlier state is noticed (the reference node's own)";
-    MaxHopCount: Kind::Number, "60", "Received fields with which a message counts as looping (the reference node's own)";
+    MaxHopCount: Kind::Number, "100", "Received fields with which a message counts as looping (the reference node's own)";
 }
 
 /// The parameter of that name, letter by letter: `ConnectionInactivityTimeout` and

@@ -420,6 +420,6 @@ fn transport(t: RawTransport) -> Transport {
             10 * MINUTE,
         ),
         state_regression_detection: t.state_regression_detection.unwrap_or(true),
-        max_hop_count: t.max_hop_count.unwrap_or(60),
+        max_hop_count: t.max_hop_count.unwrap_or(100),
     }
 }

@@ -13,10 +13,11 @@ use crate::{
         scheduler::destination,
     },
     env::Timestamp,
-    message::{Envelope, TransportId},
+    message::{Envelope, TransportId, without_return_path},
     node::Node,
     sabotage::Sabotage,
     shadow::peer::PeerSession,
+    smtp::path::mailbox_key,
     smtp::{Kind, RcptTo, Reply, Transaction},
     store::MailboxWrite,
     trace::Trace,
@@ -185,14 +186,11 @@ impl Node {
         recipients: &[&RcptTo],
         content: &Bytes,
     ) -> Result<(), String> {
-        // RFC 5321 §4.4: the last server adds the return path on top.
+        // RFC 5321 §4.4: the last server adds the return path on top, and exactly one should be there.
         let mut octets = format!("Return-Path: <{}>\r\n", envelope.from.path).into_bytes();
-        octets.extend_from_slice(content);
+        octets.append(&mut without_return_path(content));
         let write = MailboxWrite {
-            mailboxes: recipients
-                .iter()
-                .map(|to| to.path.to_ascii_lowercase())
-                .collect(),
+            mailboxes: recipients.iter().map(|to| mailbox_key(&to.path)).collect(),
             identity: self.identity(envelope),
             from: envelope.from.path.clone(),
             delivered: self.now(),

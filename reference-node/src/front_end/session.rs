@@ -399,6 +399,7 @@ impl Session {
                 "CHUNKING".into(),
                 "BINARYMIME".into(),
                 "DSN".into(),
+                "HELP".into(),
             ];
             Reply::lines(250, None, text)
         } else {

@@ -141,6 +141,30 @@ fn quoted_string_end(text: &str) -> Option<usize> {
     None
 }
 
+/// The name by which a mailbox is known: in lower case, and without quotes that its local part does not need. RFC 5321 §4.1.2:
+/// all quoted forms are equivalent.
+pub(crate) fn mailbox_key(path: &str) -> String {
+    let known = match quoted_string_end(path).filter(|_| path.starts_with('"')) {
+        None => path.to_owned(),
+        Some(end) => {
+            let mut local = String::new();
+            let mut escaped = false;
+            for c in path[1..end - 1].chars() {
+                escaped = c == '\\' && !escaped;
+                if !escaped {
+                    local.push(c);
+                }
+            }
+            if !is_dot_string(&local) {
+                let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
+                local = format!("\"{quoted}\"");
+            }
+            local + &path[end..]
+        }
+    };
+    known.to_ascii_lowercase()
+}
+
 fn is_dot_string(text: &str) -> bool {
     text.split('.')
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
@@ -196,6 +220,23 @@ pub(crate) fn is_address_literal(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quoted_forms_are_one_mailbox() {
+        for (path, key) in [
+            ("Bob@X.example", "bob@x.example"),
+            ("\"bob\"@x.example", "bob@x.example"),
+            ("\"\\b\\o\\b\"@x.example", "bob@x.example"),
+            ("\"a b\"@x.example", "\"a b\"@x.example"),
+            ("\"\\a\\ b\"@x.example", "\"a b\"@x.example"),
+            ("\"a\\\"\\\\b\"@x.example", "\"a\\\"\\\\b\"@x.example"),
+            ("\"\"@x.example", "\"\"@x.example"),
+            ("\"a@b\"@x.example", "\"a@b\"@x.example"),
+            ("Postmaster", "postmaster"),
+        ] {
+            assert_eq!(mailbox_key(path), key, "{path}");
+        }
+    }
 
     #[test]
     fn paths_that_are_accepted() {

@@ -109,6 +109,8 @@ impl Session {
                 "CHUNKING".into(),
                 "BINARYMIME".into(),
                 "DSN".into(),
+                // RFC 5321 §4.1.1.1: commands that are not among the required ones are named.
+                "HELP".into(),
             ];
             if !self.config.peer_nonce.is_empty() {
                 text.push(format!("XPEER {}", self.config.peer_nonce));
