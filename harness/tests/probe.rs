@@ -11,7 +11,14 @@ use std::{
 use tempfile::TempDir;
 
 const GAUNTLET: &str = env!("CARGO_BIN_EXE_gauntlet");
-const ADDRESSES: [&str; 4] = ["--from", "ann@probe.example", "--to", "bob@probe.example"];
+const ADDRESSES: [&str; 6] = [
+    "--from",
+    "ann@probe.example",
+    "--to",
+    "bob@probe.example",
+    "--to",
+    "cat@probe.example",
+];
 
 /// Exit code, stdout, stderr.
 fn probe(target: &str, args: &[&str]) -> (i32, String, String) {
@@ -35,7 +42,7 @@ fn probe(target: &str, args: &[&str]) -> (i32, String, String) {
     )
 }
 
-/// A reference node with mailboxes for every address of `probe.example`; killed when the test ends.
+/// A reference node with three mailboxes; killed when the test ends.
 struct Node {
     child: Child,
     smtp: String,
@@ -50,7 +57,8 @@ impl Node {
         let config = directory.path().join("node.toml");
         let text = format!(
             "name = \"n1\"\ndata = {data:?}\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nsecret = \"s\"\n\
-             [[route]]\ndomain = \"probe.example\"\nmailbox-server = \"n1\"\n"
+             [[route]]\ndomain = \"probe.example\"\nmailbox-server = \"n1\"\n\
+             mailboxes = [\"ann@probe.example\", \"bob@probe.example\", \"cat@probe.example\"]\n"
         );
         fs::write(&config, text).expect("a configuration");
         let mut child = Command::new(GAUNTLET)
