@@ -157,7 +157,8 @@ fn judge(case: &Case<'_>, ledger: &Ledger<'_>, tally: &mut Tally, hold: &Hold<'_
             tally.kept();
             continue;
         }
-        if latest > case.last_us {
+        // A DSN in a mailbox does not say which recipient it is about.
+        if latest > case.last_us || (first.is_none() && !entry.mailbox_dsns.is_empty()) {
             continue;
         }
         let arrived = first.map_or("never came".into(), |t| {

@@ -49,7 +49,17 @@ pub(super) fn delivers_once(case: &Case<'_>) -> Verdict {
                 .filter(|(_, a)| a.owed.is_some_and(|owed| owed < down))
             {
                 let before = account.arrivals.iter().any(|a| a.t_us <= down.signed_us());
-                if !before && account.dsns.is_empty() && done.insert((entry.message, *to)) {
+                // What expired before, or was refused, is served by its DSN, be it in a mailbox.
+                let served = account.arrivals.is_empty()
+                    && ledger
+                        .fate_in_spite_of_hazards(case, entry, to)
+                        .failure()
+                        .is_none();
+                if !before
+                    && !served
+                    && account.dsns.is_empty()
+                    && done.insert((entry.message, *to))
+                {
                     judge(
                         case,
                         &mut tally,

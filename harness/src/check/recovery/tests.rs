@@ -417,3 +417,29 @@ fn a_new_database_is_no_return_of_the_original_owner() {
     let told = back_with("db");
     assert!(told.starts_with("violated"), "{told}");
 }
+
+/// The next hop is down for longer than MessageExpirationTimeout, and only then n1 crashes: the sender has its DSN, in a
+/// mailbox.
+#[test]
+fn what_expired_before_the_crash_is_delivered_by_nobody() {
+    let told = |dsn: bool| {
+        let mut story = story();
+        story
+            .submit_as(1, "n1", |s| {
+                s.from = "user-9@mailbox.example".into();
+                s.recipients = vec![crate::check::testing::EXTERNAL.into()];
+            })
+            .end_of_data(1)
+            .copy(1, "n1>n2")
+            .ack(1)
+            .ask("n2>n1", &[])
+            .after("1h");
+        if dsn {
+            story.mailbox_dsn(1);
+        }
+        story.kill("n1").after("1m").up("n1", "db").settle();
+        story.told("RO-05")
+    };
+    assert!(told(true).starts_with("inconclusive"), "{}", told(true));
+    assert!(told(false).starts_with("violated"), "{}", told(false));
+}
