@@ -38,7 +38,7 @@ mod tally;
 pub use execute::{Settings, open, simulate};
 pub use fold::{Fold, fold};
 pub use summary::{counts, failure, simulated_ms};
-pub use tally::{Answers, Tally, cause};
+pub use tally::{Answers, Open, Tally, cause};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq)]

@@ -35,7 +35,7 @@ fn random_seeds_are_counted_by_guarantee_and_cause_and_an_inconclusive_seed_is_n
     assert_eq!(code, 0, "{out}{err}");
     let row = out
         .lines()
-        .find(|line| line.starts_with("HB-11 "))
+        .find(|line| line.starts_with("VZ-04 "))
         .expect("a row for each guarantee");
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(cells[1..5], ["0", "0", "6", "0"], "{row}");

@@ -3,7 +3,8 @@
 //! Comes in: a report per seed. Goes out: per guarantee how many seeds held, and how many were inconclusive or outside, by
 //! cause. Called by `gauntlet run --random`.
 //!
-//! A cause is a verdict's reason without its particulars: numbers, times and names of hosts differ from seed to seed.
+//! A cause is a verdict's reason without its particulars: numbers, times and names of hosts differ from seed to seed. What a
+//! reader sees is the reason of the first seed that has it.
 
 use std::collections::BTreeMap;
 
@@ -25,15 +26,26 @@ pub struct Answers {
     pub holds: u64,
     /// …in which it was broken.
     pub violated: u64,
-    /// …that say nothing, by status (inconclusive, outside, not applicable) and cause: how many, and the first of them.
-    pub open: BTreeMap<(Status, String), (u64, u64)>,
+    /// …that say nothing, by status (inconclusive, outside, not applicable) and cause.
+    pub open: BTreeMap<(Status, String), Open>,
+}
+
+/// Seeds that say nothing for one cause.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// How many.
+    pub seeds: u64,
+    /// The first of them…
+    pub first: u64,
+    /// …and its reason, in full.
+    pub reason: String,
 }
 
 impl Answers {
     /// How many seeds have one of the answers that prove nothing.
     pub fn count(&self, status: Status) -> u64 {
         let of = self.open.iter().filter(|((s, _), _)| *s == status);
-        of.map(|(_, (seeds, _))| seeds).sum()
+        of.map(|(_, open)| open.seeds).sum()
     }
 }
 
@@ -51,11 +63,16 @@ impl Tally {
                 Status::Violated => answers.violated += 1,
                 status => {
                     let why = match &report.failure {
-                        Some(_) => "the harness did not finish the run".to_owned(),
-                        None => cause(&verdict.summary),
+                        Some(_) => "the harness did not finish the run",
+                        None => &verdict.summary,
                     };
-                    let seen = answers.open.entry((status, why));
-                    seen.or_insert((0, report.seed)).0 += 1;
+                    let seen = answers.open.entry((status, cause(why)));
+                    let seen = seen.or_insert_with(|| Open {
+                        first: report.seed,
+                        reason: why.to_owned(),
+                        ..Open::default()
+                    });
+                    seen.seeds += 1;
                 }
             }
         }

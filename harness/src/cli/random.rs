@@ -166,18 +166,23 @@ fn answers(tally: &Tally, all: bool) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (id, answers) in &tally.guarantees {
         let mut causes: Vec<_> = answers.open.iter().collect();
-        causes.sort_by_key(|(_, (seeds, _))| std::cmp::Reverse(*seeds));
+        causes.sort_by_key(|(_, open)| std::cmp::Reverse(open.seeds));
         let shown = if all { causes.len() } else { SHOWN };
         let mut why: Vec<String> = causes
             .iter()
             .take(shown)
-            .map(|((status, cause), (seeds, first))| {
+            .map(|((status, _), open)| {
                 let word = match status {
                     Status::Inconclusive => "",
                     status => status.word(),
                 };
                 let colon = if word.is_empty() { "" } else { ": " };
-                format!("{seeds}× {word}{colon}{cause} (seed {first})")
+                let campaign::Open {
+                    seeds,
+                    first,
+                    reason,
+                } = open;
+                format!("{seeds}× {word}{colon}{reason} (seed {first})")
             })
             .collect();
         if causes.len() > shown {

@@ -91,7 +91,11 @@ pub struct Injection {
 impl Injection {
     /// How long it lasts.
     pub fn lasts(&self) -> Duration {
-        self.trigger.after.map_or(Duration::ZERO, |after| after.0)
+        match self.trigger.after {
+            Some(after) => after.0,
+            None if self.kind == Kind::Destroy => FOR_GOOD,
+            None => Duration::ZERO,
+        }
     }
 
     /// Everything that tells it from others, on one line.
@@ -106,6 +110,9 @@ impl Injection {
         format!("{moment} {} #{}: {what}{then}", t.when, t.nth)
     }
 }
+
+/// Longer than any run.
+const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The times after which a fault of this plan is taken back, from its documented timeouts.
 pub struct Outages {

@@ -46,11 +46,14 @@ fn unnoticed(case: &Case<'_>, s: &Submitted<'_>, recipient: &str) -> Option<Stri
     })
 }
 
-/// Between the two moments `node` delivered nothing to `host`, and could have expired what it had for it.
+/// Between the two moments it was tried to reach `host`, `node` delivered nothing to it, and could have expired what it had.
 fn out_of_reach(case: &Case<'_>, node: &str, host: &str, from: Moment, to_us: u64) -> bool {
     let reached = case.exchanges().into_iter().any(|(c, e)| {
         let acked = e.acked().is_some_and(|at| at > from && at.t_us < to_us);
         c.from == node && c.to == host && e.kind != Transaction::Copy && acked
     });
-    host != node && case.last_us >= to_us && !reached
+    let tried = case
+        .connections()
+        .any(|c| c.to == host && case.is_node(c.from) && c.opened > from && c.opened.t_us < to_us);
+    tried && case.last_us >= to_us && !reached
 }

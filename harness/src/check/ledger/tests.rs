@@ -85,6 +85,7 @@ fn waits_for(from: &str, time: &str) -> Story {
         .end_of_data(1)
         .copy(1, "n1>n2")
         .ack(1)
+        .connect_fails("n1>sink-1")
         .after(time)
         .settle();
     story

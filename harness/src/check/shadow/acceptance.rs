@@ -83,13 +83,16 @@ pub(super) fn sc_09(case: &Case<'_>) -> Verdict {
         }
     }
     let what = "messages without a copy were accepted and processed";
-    conclude(
-        case,
-        "SC-09",
-        tally,
-        what,
-        "a copy could be made of every message",
-    )
+    conclude(case, "SC-09", tally, what, thin(case, false))
+}
+
+/// Why there was nothing to judge.
+fn thin(case: &Case<'_>, reject: bool) -> &'static str {
+    match (answered(case, reject).next(), reject) {
+        (Some(_), _) => "a copy could be made of every message",
+        (None, false) => "no node that accepts messages without a copy was sent one",
+        (None, true) => "no node that refuses messages without a copy was sent one",
+    }
 }
 
 /// SC-10: RejectMessageOnShadowFailure is true and no copy can be made: `451 4.4.0`, nothing is kept, and the sender can
@@ -148,13 +151,7 @@ pub(super) fn sc_10(case: &Case<'_>) -> Verdict {
     let what = format!(
         "messages without a copy were refused with 451 4.4.0, and none of them delivered{resent}"
     );
-    conclude(
-        case,
-        "SC-10",
-        tally,
-        &what,
-        "a copy could be made of every message",
-    )
+    conclude(case, "SC-10", tally, &what, thin(case, true))
 }
 
 /// SC-11: ShadowRedundancyEnabled is false: no copy is attempted, and RejectMessageOnShadowFailure has no effect.
