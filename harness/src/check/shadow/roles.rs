@@ -172,7 +172,8 @@ fn primary_for(case: &Case<'_>, ledger: &Ledger<'_>, node: &str, at: Moment) -> 
 }
 
 /// Where a copy was refused: at XSHADOW, or after its data. A server that has had the message's discard notification is
-/// right to: the message is done, and nothing would ever end the shadow message.
+/// right to: the message is done, and nothing would ever end the shadow message. A session that is over (421) refuses
+/// nothing.
 fn refusal(case: &Case<'_>, connection: &Connection<'_>) -> Option<(Moment, u16)> {
     let named = connection
         .commands("XSHADOW")
@@ -183,8 +184,8 @@ fn refusal(case: &Case<'_>, connection: &Connection<'_>) -> Option<(Moment, u16)
         .iter()
         .filter(|e| e.kind == Transaction::Copy)
         .filter_map(|e| Some((e.transport_id, e.reply?)));
-    let asks = asks(case, connection.to, connection.from);
     let done = |id: Option<&str>, refused: Moment| {
+        let asks = asks(case, connection.to, connection.from);
         let answers = asks.iter().filter_map(|ask| ask.answered.as_ref());
         answers.filter(|(at, _)| *at < refused).any(|(_, told)| {
             let mut told = told.iter();
@@ -193,6 +194,7 @@ fn refusal(case: &Case<'_>, connection: &Connection<'_>) -> Option<(Moment, u16)
     };
     at_verb
         .chain(at_end)
-        .find(|(id, (at, reply))| reply.code >= 400 && !done(*id, *at))
+        .filter(|(_, (_, reply))| reply.code >= 400 && reply.code != 421)
+        .find(|(id, (at, _))| !done(*id, *at))
         .map(|(_, (at, reply))| (at, reply.code))
 }

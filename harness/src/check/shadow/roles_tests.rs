@@ -130,3 +130,17 @@ fn sc_16_a_copy_of_what_is_done_may_be_refused() {
     - n1 was primary server for message 1 at 0.057 s; it answered 451 to n2's copy at 0.076 s
     ");
 }
+
+#[test]
+fn sc_16_a_session_that_is_over_refuses_no_copy() {
+    let mut story = Story::new();
+    story
+        .accepted(1, "n1", "n3")
+        .submit(2, "n2")
+        .end_of_data(2)
+        .copy_begins(2, "n2>n1")
+        .after("5m")
+        .copy_answered(2, "n2>n1", 421);
+    story.delivered(1, "n1").settle();
+    insta::assert_snapshot!(story.told("SC-16"), @"inconclusive: no node was asked to hold a copy while it was primary server for another message");
+}
