@@ -133,7 +133,8 @@ impl<'c, 'h> Intake<'c, 'h> {
     }
 
     fn tries_on(&self, case: &Case<'h>, c: &Connection<'h>, span: &Span) -> Vec<Try<'h>> {
-        let doubtful = has_other_reasons(case, self.node, c.to, c.opened);
+        // It looks through the whole history: only for what happened at the time.
+        let doubtful = || has_other_reasons(case, self.node, c.to, c.opened);
         let asked: Vec<Moment> = c.commands("XSHADOW").map(|(at, _)| at).collect();
         let names: Vec<Option<&str>> = (c.commands("XSHADOW"))
             .map(|(_, line)| line.split_whitespace().nth(1))
@@ -156,7 +157,7 @@ impl<'c, 'h> Intake<'c, 'h> {
                 server: c.to,
                 at: c.opened,
                 vague,
-                certain: !doubtful && !heartbeat && !another,
+                certain: !heartbeat && !another && !doubtful(),
                 confirmed: None,
             }];
         }
@@ -192,7 +193,7 @@ impl<'c, 'h> Intake<'c, 'h> {
                     *at
                 },
                 vague: false,
-                certain: message.is_some() || (own.is_some() && own == named) || !doubtful,
+                certain: message.is_some() || (own.is_some() && own == named) || !doubtful(),
                 confirmed: copy
                     .and_then(|e| e.reply)
                     .filter(|(_, r)| positive(r))
