@@ -3,6 +3,7 @@
 mod event;
 mod reader;
 mod recorder;
+mod wire_line;
 
 pub use event::*;
 pub use reader::{History, HistoryError, parse, read};

@@ -11,8 +11,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Event, HISTORY_VERSION, Record};
+use super::{Event, HISTORY_VERSION, Record, wire_line};
 use crate::scenario::Plan;
+
+/// A part of a history that is worth a thread, in octets.
+const LEAST_PART: usize = 1 << 20;
 
 /// A run's records, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,43 +108,42 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<History, HistoryError> {
         reason,
     };
     let mut history = History::default();
-    let mut lines = bytes
-        .split_inclusive(|b| *b == b'\n')
-        .enumerate()
-        .peekable();
-    while let Some((index, bytes)) = lines.next() {
-        let cut = lines.peek().is_none() && !bytes.ends_with(b"\n");
-        let record: Record = match serde_json::from_slice(bytes) {
-            Ok(record) => record,
-            Err(_) if index == 0 => return Err(first_line(bytes, cut, path)),
-            Err(_) if cut => {
-                history.truncated = Some(format!(
-                    "line {} is cut off: the run was killed while it was written",
-                    index + 1
-                ));
-                break;
+    for part in parts(bytes) {
+        for record in part.records {
+            let index = history.records.len();
+            check_order(&history, &record).map_err(|reason| damaged(index + 1, reason))?;
+            let version = match record.event {
+                Event::Begin { version, .. } => Some(version),
+                _ => None,
+            };
+            if index == 0 && version != Some(HISTORY_VERSION) {
+                let first = bytes.split_inclusive(|b| *b == b'\n').next();
+                let first = first.unwrap_or_default();
+                return Err(first_line(first, is_cut(bytes, first), path));
             }
-            Err(error) => {
-                // serde counts lines of its own, of which there is one.
-                let said = error.to_string();
-                let said = said.split(" at line ").next().unwrap_or_default();
-                return Err(damaged(
-                    index + 1,
-                    format!("no record, at column {}: {said}", error.column()),
-                ));
-            }
-        };
-        check_order(&history, &record).map_err(|reason| damaged(index + 1, reason))?;
-        if index == 0 {
-            match record.event {
-                Event::Begin {
-                    version: HISTORY_VERSION,
-                    ..
-                } => {}
-                _ => return Err(first_line(bytes, cut, path)),
-            }
+            history.records.push(record);
         }
-        history.records.push(record);
+        // Whatever comes after a line that cannot be read, nobody can say what it is.
+        let Some((line, error)) = part.unreadable else {
+            continue;
+        };
+        let index = history.records.len();
+        let cut = is_cut(bytes, line);
+        if index == 0 {
+            return Err(first_line(line, cut, path));
+        }
+        if cut {
+            history.truncated = Some(format!(
+                "line {} is cut off: the run was killed while it was written",
+                index + 1
+            ));
+            break;
+        }
+        // serde counts lines of its own, of which there is one.
+        let said = error.to_string();
+        let said = said.split(" at line ").next().unwrap_or_default();
+        let reason = format!("no record, at column {}: {said}", error.column());
+        return Err(damaged(index + 1, reason));
     }
     match history.records.last().map(|record| &record.event) {
         None => return Err(HistoryError::Empty { path: path.into() }),
@@ -152,6 +154,66 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<History, HistoryError> {
         Some(_) => {}
     }
     Ok(history)
+}
+
+/// A line is the last one, and has no end.
+fn is_cut(bytes: &[u8], line: &[u8]) -> bool {
+    !line.ends_with(b"\n") && bytes.ends_with(line)
+}
+
+/// What one thread read.
+#[derive(Default)]
+struct Part<'b> {
+    records: Vec<Record>,
+    /// The line that ended it before its end.
+    unreadable: Option<(&'b [u8], serde_json::Error)>,
+}
+
+/// Reads a history on as many threads as there are processors, each a part of it, in whole lines.
+fn parts(bytes: &[u8]) -> Vec<Part<'_>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(bytes.len() / LEAST_PART).max(1);
+    let mut rest = bytes;
+    let mut pieces = Vec::new();
+    for left in (1..=threads).rev() {
+        let about = rest.len() / left;
+        let end = memchr::memchr(b'\n', &rest[about..]).map_or(rest.len(), |at| about + at + 1);
+        let (piece, after) = rest.split_at(if left == 1 { rest.len() } else { end });
+        pieces.push(piece);
+        rest = after;
+    }
+    if let [piece] = pieces.as_slice() {
+        return vec![part(piece)];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = pieces
+            .into_iter()
+            .map(|piece| (piece, scope.spawn(|| part(piece))))
+            .collect();
+        threads
+            .into_iter()
+            // A thread that could not end is a bug; the piece is read again where it can be seen.
+            .map(|(piece, thread)| thread.join().unwrap_or_else(|_| part(piece)))
+            .collect()
+    })
+}
+
+fn part(bytes: &[u8]) -> Part<'_> {
+    let mut part = Part::default();
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let read = match wire_line::read(line) {
+            Some(record) => Ok(record),
+            None => serde_json::from_slice(line),
+        };
+        match read {
+            Ok(record) => part.records.push(record),
+            Err(error) => {
+                part.unreadable = Some((line, error));
+                break;
+            }
+        }
+    }
+    part
 }
 
 /// Positions without gaps, and a clock that never goes backward.
