@@ -438,12 +438,13 @@ fn an_interrupted_load_tells_what_it_has() {
             &file.to_string_lossy(),
         ],
     );
-    let child: Child = command
+    let mut child: Child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
     while !fs::read_to_string(&file).is_ok_and(|text| text.contains("acked")) {
+        assert_eq!(child.try_wait().expect("a child"), None, "it goes on");
         thread::sleep(Duration::from_millis(20));
     }
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());

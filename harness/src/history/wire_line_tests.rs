@@ -10,14 +10,28 @@ fn reply() -> Reply {
 }
 
 fn all() -> Vec<Record> {
-    let ids = [(Some(3), Some(1), Some("n1/aa/1".to_owned())), (None, None, None)];
+    let ids = [
+        (Some(3), Some(1), Some("n1/aa/1".to_owned())),
+        (None, None, None),
+    ];
     let mut wires = vec![
         Wire::Connect,
-        Wire::ConnectFailed { error: "refused".into() },
+        Wire::ConnectFailed {
+            error: "refused".into(),
+        },
         Wire::Greeting { reply: reply() },
-        Wire::Command { verb: "MAIL".into(), line: "MAIL FROM:<é\\x@a>".into() },
-        Wire::Reply { verb: String::new(), reply: reply() },
-        Wire::Close { by: "tap".into(), reset: true },
+        Wire::Command {
+            verb: "MAIL".into(),
+            line: "MAIL FROM:<é\\x@a>".into(),
+        },
+        Wire::Reply {
+            verb: String::new(),
+            reply: reply(),
+        },
+        Wire::Close {
+            by: "tap".into(),
+            reset: true,
+        },
     ];
     for (message, attempt, transport_id) in ids {
         wires.push(Wire::EndOfData {

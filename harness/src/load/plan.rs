@@ -164,7 +164,7 @@ impl Template {
                 smallest,
             });
         }
-        let line: Vec<u8> = (b' '..)
+        let line: Vec<u8> = (b'0'..=b'z')
             .filter(u8::is_ascii_alphanumeric)
             .cycle()
             .take(LINE - 2)

@@ -56,7 +56,14 @@ fn a_message_says_which_one_it_is() {
     }
     let text = String::from_utf8(message(&template, 12, 1024)).expect("ASCII");
     let header = text.split("\r\n\r\n").next().unwrap_or_default();
-    insta::assert_snapshot!(header.replace("\r\n", "\n"), @"");
+    insta::assert_snapshot!(header.replace("\r\n", "\n"), @r"
+    X-Gauntlet-Message: 0000000012.1
+    Date: Thu, 01 Jan 1970 00:00:00 +0000
+    From: <load@gauntlet.example>
+    To: <someone@external.example>
+    Subject: load
+    Message-ID: <0000000012.0000000000000007@load.gauntlet.example>
+    ");
 }
 
 #[test]
@@ -81,5 +88,5 @@ fn too_small_a_message_is_an_error() {
         SystemTime::UNIX_EPOCH,
     )
     .expect_err("too small");
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"a message of 10 octets has no room for its header section; the smallest one has 220");
 }
