@@ -41,7 +41,7 @@ impl Groups {
         for group in all {
             let span = group.span();
             let Group { address, members } = group.into_inner();
-            let name = address.to_ascii_lowercase();
+            let name = mailbox_key(&address);
             if !name.contains('@') {
                 let help = "an address has a domain, as in \"team@example.org\"";
                 return Err((format!("`{address}` is no group's address"), span, help));
@@ -87,7 +87,7 @@ impl Groups {
                 continue;
             }
             for member in self.0.get(&name).into_iter().flatten() {
-                let known = member.to_ascii_lowercase();
+                let known = mailbox_key(member);
                 if self.0.contains_key(&known) {
                     open.push(known);
                 } else if seen.insert(known) {

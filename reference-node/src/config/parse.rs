@@ -16,6 +16,7 @@ use super::{
 use crate::{
     groups::{Group, Groups},
     sabotage::Sabotage,
+    smtp::path::mailbox_key,
 };
 
 #[derive(Deserialize)]
@@ -391,7 +392,7 @@ fn route(
             );
         }
     };
-    let lower = |all: Vec<String>| all.iter().map(|m| m.to_ascii_lowercase()).collect();
+    let lower = |all: Vec<String>| all.iter().map(|m| mailbox_key(m)).collect();
     Ok(Route {
         domain: raw.domain.to_ascii_lowercase(),
         to,

@@ -43,11 +43,7 @@ impl Maildir {
                 continue;
             }
             match fs::read(&file) {
-                Ok(content) => messages.push(Arrived {
-                    from: return_path(&content),
-                    content,
-                    recipients: Vec::new(),
-                }),
+                Ok(content) => messages.push(with_envelope(content)),
                 // It was moved meanwhile; it is found next time.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -93,13 +89,31 @@ fn find(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<
     Ok(())
 }
 
-/// The return path that final delivery wrote on top (RFC 5321 §4.4).
-fn return_path(content: &[u8]) -> Option<String> {
-    let message = Arrived {
-        content: content.to_vec(),
+/// Fields in which delivery agents write the return path, and the recipient.
+const FROM: [&str; 2] = ["Return-Path", "X-MailFrom"];
+const TO: [&str; 4] = ["Delivered-To", "X-Original-To", "Envelope-To", "X-RcptTo"];
+
+/// The message, with what delivery wrote of its envelope (RFC 5321 §4.4).
+fn with_envelope(content: Vec<u8>) -> Arrived {
+    let mut message = Arrived {
+        content,
         from: None,
         recipients: Vec::new(),
     };
-    let value = message.field("Return-Path").into_iter().next()?;
-    Some(value.trim_matches(['<', '>']).to_owned())
+    let path = |value: String| value.trim().trim_matches(['<', '>']).to_owned();
+    message.from = FROM
+        .iter()
+        .find_map(|name| message.field(name).into_iter().next())
+        .map(path);
+    message.recipients = TO
+        .iter()
+        .flat_map(|name| message.field(name))
+        .flat_map(|value| {
+            value
+                .split(',')
+                .map(|one| path(one.to_owned()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    message
 }

@@ -134,10 +134,10 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::must(
         "rfc5321/4.1.1.3/null-recipient",
-        "RCPT TO:<> names nobody: there is no empty forward path.",
+        "RCPT TO:<> is refused: there is no empty forward path, and nobody to deliver to.",
         |c| Box::pin(null_recipient(c)),
     )
-    .source("RFC 5321 §4.1.1.3, §4.1.2"),
+    .source("RFC 5321 §4.1.1.3, §4.1.2, §3.3"),
     Case::should(
         "rfc5321/3.6.2/relay-refusal",
         "A server that does not relay says 550.",
