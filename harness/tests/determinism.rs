@@ -26,6 +26,7 @@ fn history(plan: &Plan) -> Vec<String> {
     let settings = Settings {
         time_scale: 1,
         node_bin: None,
+        network: gauntlet::process::Network::default(),
     };
     let job = Job {
         plan: plan.clone(),

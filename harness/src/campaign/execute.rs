@@ -16,7 +16,7 @@ use super::{ExecuteError, Executor, Job, RunPlace};
 use crate::{
     check,
     history::{History, Recorder},
-    process::{self, NodeCommand, ProcessCluster, ProcessOptions},
+    process::{self, Network, NodeCommand, ProcessCluster, ProcessOptions},
     runner::{self, Options, RunError},
     sim::{SimCluster, run_in_sim},
     tap::{Board, Call},
@@ -29,6 +29,8 @@ pub struct Settings {
     pub time_scale: u32,
     /// The program that is a node, for `process`; this program's own `node` command when left out.
     pub node_bin: Option<PathBuf>,
+    /// How partitions are made on `process`.
+    pub network: Network,
 }
 
 impl Settings {
@@ -59,6 +61,7 @@ pub fn open(substrate: &str, settings: &Settings) -> Result<Box<dyn Executor>, E
             Ok(Box::new(Process {
                 command,
                 time_scale: settings.time_scale,
+                network: settings.network,
             }))
         }
         other => Err(ExecuteError::Missing(format!(
@@ -146,6 +149,7 @@ pub fn simulate(
 struct Process {
     command: NodeCommand,
     time_scale: u32,
+    network: Network,
 }
 
 /// How often a running history is written out: a killed harness loses no more than this.
@@ -183,7 +187,7 @@ impl Executor for Process {
         runtime.block_on(async {
             let recorder = Arc::new(recorder(place)?);
             let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
-            let process = ProcessOptions { nodes, command: self.command.clone(), time_scale: self.time_scale, sabotage };
+            let process = ProcessOptions { nodes, command: self.command.clone(), time_scale: self.time_scale, network: self.network, sabotage };
             let cluster = match ProcessCluster::new(&job.plan, board.clone(), process) {
                 Ok(cluster) => cluster,
                 Err(error) => return conclude(Err(error.into()), &recorder),

@@ -317,6 +317,22 @@ pub(super) fn copied_before_answer<'c, 'h>(
     })
 }
 
+/// Guarantees of times that outlive a restart: a node can only measure them by its wall clock.
+const BY_WALL_CLOCK: [&str; 5] = ["DD-03", "HB-07", "HB-11", "SN-03", "SN-04"];
+
+/// A node's wall clock was wrong in this run, and the guarantee is one that is kept by wall clocks.
+pub fn wrong_clock(case: &Case<'_>, guarantee: &str) -> Option<String> {
+    if !BY_WALL_CLOCK.contains(&guarantee) {
+        return None;
+    }
+    let jump = case
+        .faults
+        .iter()
+        .find(|f| f.landed.is_some() && matches!(f.what, Fault::ClockJump { .. }))?;
+    let at = jump.landed?;
+    Some(format!("{} at {}", fault(jump.what), clock(at.t_us)))
+}
+
 /// A documented unsupported operation (VZ-04, VZ-05): what it does is measured, and no other guarantee covers it.
 pub fn is_hazard(what: &Fault) -> bool {
     matches!(what, Fault::Revert { .. } | Fault::Save { .. })

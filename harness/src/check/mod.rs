@@ -63,6 +63,10 @@ fn judged<'a>(case: &Case<'_>, ids: impl Iterator<Item = &'a str>) -> Vec<Verdic
             Some(checker) => checker(case),
             None => evidence::inconclusive(id, "there is no checker for this guarantee"),
         };
+        let verdict = match conditions::wrong_clock(case, id) {
+            Some(reason) if verdict.status == Status::Violated => evidence::outside(id, reason),
+            _ => verdict,
+        };
         verdicts.insert(id.to_owned(), verdict);
     }
     for verdict in ledger::always(case) {

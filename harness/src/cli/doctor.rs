@@ -36,7 +36,7 @@ pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// Remove what dead gauntlets have left: processes, mounts, loop devices, control groups, temporary files
+    /// Remove what dead gauntlets have left: processes, mounts, loop devices, control groups, network namespaces, temporary files
     #[arg(long, conflicts_with_all = ["on", "node_bin"])]
     clean: bool,
 }
@@ -114,6 +114,7 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
             let settings = Settings {
                 time_scale: 1,
                 node_bin: args.node_bin.clone(),
+                network: process::Network::default(),
             };
             let system = process::available().map(|()| "loopback ports, SIGKILL, SIGSTOP".into());
             let node = settings.node_command().map(|_| match &args.node_bin {

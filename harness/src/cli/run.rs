@@ -13,6 +13,7 @@ use super::{Done, interrupt, output, progress::Line, rendered};
 use crate::{
     campaign::{self, Campaign, ExecuteError, Job, Keep, Results, Settings, fold, run_campaign},
     error::{ExitCode, Failure},
+    process::Network,
     run_directory::RunDirectory,
     scenario::{self, SelectError, Selected, Span, select},
 };
@@ -124,6 +125,9 @@ pub(super) struct RunArgs {
     /// The program that is a node, for `--on process`; this one's own `node` command when left out
     #[arg(long, value_name = "FILE")]
     node_bin: Option<PathBuf>,
+    /// How partitions are made, for `--on process`
+    #[arg(long, value_enum, default_value_t)]
+    network: Network,
     /// Print the totals only
     #[arg(long, short, conflicts_with = "verbose")]
     pub(super) quiet: bool,
@@ -137,7 +141,10 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
         return super::random::run(args, command);
     }
     let begun = Instant::now();
-    let settings = settings(args.on, args.time_scale, args.node_bin.clone())?;
+    let settings = Settings {
+        network: args.network,
+        ..settings(args.on, args.time_scale, args.node_bin.clone())?
+    };
     let sabotage = args.sabotage.as_deref().map(sabotage).transpose()?;
     let selected = select(&args.what, &args.only, args.on.name()).map_err(selection_failure)?;
     let jobs = jobs(&selected, args, sabotage)?;
@@ -292,6 +299,7 @@ pub(super) fn settings(
     Ok(Settings {
         time_scale: time_scale.unwrap_or(on.time_scale()),
         node_bin,
+        network: Network::default(),
     })
 }
 

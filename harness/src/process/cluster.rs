@@ -26,6 +26,7 @@ use super::{
     disk::NodeFiles,
     endpoint::Endpoint,
     links::Links,
+    namespace::{self, Door, Namespaces},
     needs,
     node::{Running, Stopped},
     sink::SinkListener,
@@ -47,6 +48,16 @@ const TRACKING_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a resubmission or a check of a configuration may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How partitions are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Network {
+    /// By the taps, which hold back what they carry; needs nothing
+    #[default]
+    Taps,
+    /// By address: each node in a network namespace of its own, in which the kernel drops packets; needs root
+    Namespaces,
+}
+
 /// How a cluster of processes is made.
 #[derive(Debug, Clone)]
 pub struct ProcessOptions {
@@ -56,6 +67,8 @@ pub struct ProcessOptions {
     pub command: NodeCommand,
     /// Every documented duration is divided by this; 0 counts as 1.
     pub time_scale: u32,
+    /// How partitions are made.
+    pub network: Network,
     /// Deliberately broken behaviour of all nodes.
     pub sabotage: Option<String>,
 }
@@ -71,6 +84,8 @@ pub(super) struct Inner {
     pub(super) options: ProcessOptions,
     board: Arc<Board>,
     pub(super) links: Arc<Links>,
+    /// Where the nodes are, when each has a network of its own.
+    pub(super) namespaces: Option<Arc<Namespaces>>,
     endpoint: Endpoint,
     nodes: Mutex<BTreeMap<String, Node>>,
     /// Unix time at which the history's clock began, microseconds.
@@ -86,6 +101,8 @@ pub(super) struct Node {
     pub(super) incarnation: u32,
     /// Where its HTTP endpoint is, while it takes mail.
     pub(super) http: Option<SocketAddr>,
+    /// The way to it, where that leads into another network.
+    pub(super) door: Option<Door>,
     tail: TrackingTail,
     /// Its wall clock can be set.
     pub(super) own_clock: bool,
@@ -120,6 +137,7 @@ impl ProcessCluster {
                 running: None,
                 incarnation: 0,
                 http: None,
+                door: None,
                 tail: TrackingTail::new(name, files.tracking()),
                 own_clock: needs::own_clock(&plan.scenario, name),
                 starved: None,
@@ -127,6 +145,16 @@ impl ProcessCluster {
             };
             nodes.insert(name.clone(), node);
         }
+        let namespaces = match options.network {
+            Network::Taps => None,
+            Network::Namespaces => {
+                let made = namespace::available()
+                    .and_then(|()| Namespaces::new(&plan.scenario.cluster.nodes));
+                let missing =
+                    |reason| ClusterError::Missing(format!("`--network namespaces`: {reason}"));
+                Some(Arc::new(made.map_err(missing)?))
+            }
+        };
         let epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -135,7 +163,8 @@ impl ProcessCluster {
             .unwrap_or(i64::MAX)
             .saturating_sub_unsigned(board.recorder().now_us());
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
-            links: Arc::new(Links::new(board.clone())),
+            links: Arc::new(Links::new(board.clone(), namespaces.clone())),
+            namespaces,
             endpoint: Endpoint::new(),
             scenario: plan.scenario.clone(),
             nodes: Mutex::new(nodes),
@@ -152,6 +181,14 @@ impl ProcessCluster {
 impl ProcessCluster {
     pub(super) fn disk_of(&self, name: &str) -> PathBuf {
         self.inner.nodes()[name].files.data()
+    }
+
+    /// Files of the nodes' network namespaces.
+    pub(super) fn names_of_namespaces(&self) -> Vec<PathBuf> {
+        let nodes = &self.inner.scenario.cluster.nodes;
+        let all = self.inner.namespaces.as_ref();
+        let of = |node: &String| all?.of(node).map(namespace::Namespace::path);
+        nodes.iter().filter_map(of).collect()
     }
 
     /// How often it was held back; `None` when nothing holds it.
@@ -195,6 +232,13 @@ fn own_disk<'n>(node: &'n Node, name: &str, fault: &str) -> Result<&'n Volume, C
     })
 }
 
+fn cut_error(error: String) -> ClusterError {
+    ClusterError::Io {
+        what: "drop packets in the nodes' networks".into(),
+        error,
+    }
+}
+
 fn process_in(group: &Cgroup, process: Option<i32>) -> io::Result<()> {
     process.map_or(Ok(()), |process| group.add(process))
 }
@@ -207,6 +251,7 @@ impl Node {
     /// Kills it, when it runs; says whether it did. What is stopped shows its disk.
     fn stop(&mut self) -> (Stopped, bool) {
         self.http = None;
+        self.door = None;
         match self.running.take() {
             Some(running) => (running.kill(), true),
             None => (Stopped::new(self.files.clone()), false),
@@ -333,7 +378,10 @@ impl Inner {
             Fault::Partition { a, b, .. } => {
                 self.check_host(a)?;
                 self.check_host(b)?;
-                self.links.begin(fault);
+                match &self.namespaces {
+                    Some(all) => all.begin(fault).map_err(cut_error)?,
+                    None => self.links.begin(fault),
+                }
                 Ok(())
             }
             Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => {
@@ -412,6 +460,18 @@ impl Inner {
                         error,
                     })
                 });
+            }
+            Fault::Partition { .. } if self.namespaces.is_some() => {
+                let ended = self
+                    .namespaces
+                    .as_ref()
+                    .map_or(Ok(false), |all| all.end(fault));
+                return match ended.map_err(cut_error)? {
+                    true => Ok(()),
+                    false => Err(ClusterError::State(
+                        "nothing of this kind is in effect".into(),
+                    )),
+                };
             }
             Fault::ClockJump { node, .. } => return self.set_offset(node, 0),
             Fault::CpuStarved { node: name, .. } => {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use super::namespace::Namespaces;
 use crate::{
     history::Fault,
     tap::{Board, FlowState, LinkState, Proxy},
@@ -22,6 +23,8 @@ type Name = (String, String);
 #[derive(Debug)]
 pub(super) struct Links {
     board: Arc<Board>,
+    /// Where the nodes are, when each has a network of its own.
+    namespaces: Option<Arc<Namespaces>>,
     state: Mutex<State>,
 }
 
@@ -35,9 +38,10 @@ struct State {
 }
 
 impl Links {
-    pub(super) fn new(board: Arc<Board>) -> Self {
+    pub(super) fn new(board: Arc<Board>, namespaces: Option<Arc<Namespaces>>) -> Self {
         Self {
             board,
+            namespaces,
             state: Mutex::new(State::default()),
         }
     }
@@ -49,7 +53,11 @@ impl Links {
         if let Some(tap) = state.taps.get(&name) {
             return Ok(tap.address());
         }
-        let tap = Proxy::start(self.board.link(from, to), state.target(from, to))?;
+        let (link, target) = (self.board.link(from, to), state.target(from, to));
+        let tap = match &self.namespaces {
+            None => Proxy::start(link, target)?,
+            Some(all) => Proxy::on(all.listen(from, to)?, link, target, all.dial(from, to))?,
+        };
         state.set(&tap);
         let address = tap.address();
         state.taps.insert(name, tap);
@@ -178,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn partitions_overlap_and_reach_later_taps() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board);
+        let links = Links::new(board, None);
         links.address("n1", "n2").expect("a tap");
         let partition = |one_way| Fault::Partition {
             a: "n1".into(),
@@ -205,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn delays_and_targets_are_per_link() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board);
+        let links = Links::new(board, None);
         links.begin(&Fault::Delay {
             link: "n1>sink-1".into(),
             latency_us: 70,

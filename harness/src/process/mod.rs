@@ -22,6 +22,7 @@ mod disk;
 pub(crate) mod endpoint;
 mod links;
 mod mounts;
+mod namespace;
 mod needs;
 mod node;
 pub mod registry;
@@ -32,7 +33,7 @@ mod tool;
 mod tracking;
 mod volume;
 
-pub use cluster::{ProcessCluster, ProcessOptions};
+pub use cluster::{Network, ProcessCluster, ProcessOptions};
 pub use node::NodeCommand;
 pub use scratch::Scratch;
 
@@ -52,6 +53,10 @@ pub fn faults() -> Vec<(&'static str, Result<(), String>)> {
     vec![
         ("host crash, full disk, read-only disk", volume::available()),
         ("starved processor", cgroup::available()),
+        (
+            "partition by address (--network namespaces)",
+            namespace::available(),
+        ),
     ]
 }
 

@@ -69,6 +69,20 @@ impl NodeCommand {
         self
     }
 
+    /// The same within a network namespace.
+    #[must_use]
+    pub(super) fn within(self, namespace: &Path) -> Self {
+        let mut entering = OsString::from("--net=");
+        entering.push(namespace);
+        let program = self.program.into_os_string();
+        let arguments = [entering, program].into_iter().chain(self.arguments);
+        Self {
+            // It becomes the program, so that signals reach that.
+            program: "nsenter".into(),
+            arguments: arguments.collect(),
+        }
+    }
+
     /// The program, to be named in errors.
     pub(super) fn program(&self) -> &Path {
         &self.program

@@ -35,7 +35,7 @@ impl Inner {
         let started = match timeout(START_PATIENCE, announced).await {
             Ok(Ok(announcement)) => {
                 self.reachable(name, incarnation, &announcement)?;
-                greeting(announcement.listening)
+                greeting(self.connect(name, announcement.listening))
                     .await
                     .map_err(|error| format!("it does not greet: {error}"))
             }
@@ -83,14 +83,27 @@ impl Inner {
             }
             node.incarnation += 1;
             let program = self.options.command.program().display();
+            let namespace = self.namespaces.as_ref().and_then(|all| all.of(name));
+            let command = match namespace {
+                Some(namespace) => self.options.command.clone().within(&namespace.path()),
+                None => self.options.command.clone(),
+            };
             let (running, announced) = stopped
-                .spawn(&self.options.command, &config, node.own_clock)
+                .spawn(&command, &config, node.own_clock)
                 .map_err(|(_, error)| io_error(format!("start {name} with {program}"))(error))?;
             node.running = Some(running);
             node.starve_new()
                 .map_err(io_error(format!("starve {name}")))?;
             Ok((node.incarnation, announced))
         })
+    }
+
+    /// Connects to a port of a node, wherever it is.
+    async fn connect(&self, name: &str, target: SocketAddr) -> io::Result<TcpStream> {
+        match self.namespaces.as_ref().and_then(|all| all.of(name)) {
+            Some(namespace) => namespace.connect(target).await,
+            None => TcpStream::connect(target).await,
+        }
     }
 
     /// The node takes mail, unless it was killed meanwhile.
@@ -107,6 +120,13 @@ impl Inner {
                 )));
             }
             node.http = announcement.http;
+            if let (Some(all), Some(http)) = (&self.namespaces, announcement.http) {
+                let door = all
+                    .door(name, http)
+                    .map_err(io_error(format!("open a way to {name}")))?;
+                node.http = Some(door.address());
+                node.door = Some(door);
+            }
             self.links
                 .set_target(None, name, Some(announcement.listening));
             Ok(())
@@ -149,9 +169,9 @@ impl Inner {
 }
 
 /// Waits for a greeting that says 220.
-async fn greeting(address: SocketAddr) -> io::Result<()> {
+async fn greeting(connecting: impl Future<Output = io::Result<TcpStream>>) -> io::Result<()> {
     let read = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = connecting.await?;
         let mut code = [0; 3];
         stream.read_exact(&mut code).await?;
         io::Result::Ok(code)

@@ -81,6 +81,7 @@ fn options(directory: &tempfile::TempDir) -> ProcessOptions {
         nodes: directory.path().to_path_buf(),
         command: node_command(),
         time_scale: 60,
+        network: Network::default(),
         sabotage: None,
     }
 }

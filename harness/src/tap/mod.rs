@@ -15,6 +15,6 @@ mod trigger;
 pub use board::{Board, Call, Fired, Link, TapConnection, TriggeredAction};
 pub use link_state::{FlowState, LinkState};
 pub use observer::{Direction, Observer};
-pub use proxy::Proxy;
 pub(crate) use proxy::bind_loopback;
+pub use proxy::{Dial, Proxy};
 pub use trigger::{TriggerError, When, event_names, local_event_names};

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use reference_node::env::BoxFuture;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -44,10 +45,32 @@ pub struct Proxy {
     task: JoinHandle<()>,
 }
 
+/// How a proxy connects to its target, where that is not from where it stands itself (another network namespace).
+#[derive(Clone)]
+pub struct Dial(Arc<Dialling>);
+
+type Dialling = dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync;
+
+impl Dial {
+    /// By calling this for each connection.
+    pub fn new(
+        dial: impl Fn(SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(dial))
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     link: Arc<Link>,
     target: Mutex<Option<SocketAddr>>,
+    dial: Option<Dial>,
     state: watch::Sender<LinkState>,
 }
 
@@ -55,12 +78,22 @@ impl Proxy {
     /// Listens on a free loopback port for `link`, and passes what comes on to `target`; while that is
     /// `None`, every connection is reset. Must be called inside a tokio runtime.
     pub fn start(link: Arc<Link>, target: Option<SocketAddr>) -> io::Result<Self> {
-        let listener = bind_loopback()?;
+        Self::on(bind_loopback()?, link, target, None)
+    }
+
+    /// As [`start`](Self::start), with a listener and a way to the target of one's own.
+    pub fn on(
+        listener: TcpListener,
+        link: Arc<Link>,
+        target: Option<SocketAddr>,
+        dial: Option<Dial>,
+    ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let state = watch::Sender::new(LinkState::default());
         let shared = Arc::new(Shared {
             link,
             target: Mutex::new(target),
+            dial,
             state,
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
@@ -184,7 +217,13 @@ async fn dial(
     let Some(target) = target else {
         return Dialled::Failed("refused".into());
     };
-    match timeout(DIAL_PATIENCE, TcpStream::connect(target)).await {
+    let dialling = async {
+        match &shared.dial {
+            Some(Dial(dial)) => dial(target).await,
+            None => TcpStream::connect(target).await,
+        }
+    };
+    match timeout(DIAL_PATIENCE, dialling).await {
         Ok(Ok(server)) => {
             let _ = server.set_nodelay(true);
             Dialled::Server(server)

@@ -44,6 +44,11 @@ pub enum Resource {
         /// Which.
         path: PathBuf,
     },
+    /// A network namespace.
+    Namespace {
+        /// Its name, as `ip netns` has it.
+        name: String,
+    },
     /// A control group.
     Cgroup {
         /// Its directory.
@@ -120,6 +125,7 @@ impl fmt::Display for Resource {
             Self::Process { process, name } => write!(f, "process {} ({name})", process.id),
             Self::Volume { point, .. } => write!(f, "file system at {}", point.display()),
             Self::Directory { path } => write!(f, "directory {}", path.display()),
+            Self::Namespace { name } => write!(f, "network namespace {name}"),
             Self::Cgroup { path } => write!(f, "control group {}", path.display()),
         }
     }
@@ -133,6 +139,7 @@ impl Resource {
             Self::Volume { image, point } => {
                 mounts::is_mounted(point) || image.exists() || !loop_devices(image).is_empty()
             }
+            Self::Namespace { name } => Path::new("/run/netns").join(name).exists(),
             Self::Directory { path } | Self::Cgroup { path } => path.exists(),
         }
     }
@@ -148,6 +155,12 @@ impl Resource {
             Self::Directory { path } => fs::remove_dir_all(path)
                 .or_else(gone)
                 .map_err(|e| e.to_string()),
+            Self::Namespace { name } if self.is_there() => tool::run(
+                "ip",
+                ["netns", "del", name.as_str()].iter().map(AsRef::as_ref),
+            )
+            .map(drop),
+            Self::Namespace { .. } => Ok(()),
             Self::Cgroup { path } => remove_cgroup(path),
         }
     }

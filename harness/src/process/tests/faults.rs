@@ -93,6 +93,67 @@ async fn every_fault_takes_effect_and_is_taken_back() {
     assert!(!mounts::is_mounted(&directory.path().join("n2/disk")));
 }
 
+/// The same body, for the faults of the network, where the kernel drops packets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_by_address_take_effect_and_are_taken_back() {
+    if !have(namespace::available()) {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let recorder = Arc::new(Recorder::in_memory());
+    let board = Board::new(recorder.clone(), &[]).expect("no triggers");
+    let options = ProcessOptions {
+        network: Network::Namespaces,
+        ..options(&directory)
+    };
+    let cluster = ProcessCluster::new(&plan(SCENARIO), board, options).expect("it is made");
+    for node in ["n1", "n2"] {
+        let started = cluster.start(node, Database::Same).await;
+        started.expect("it starts");
+    }
+    let subject = Subject {
+        cluster: Arc::new(cluster.clone()),
+        within: &cluster,
+        now_us: &|| recorder.now_us(),
+    };
+    let mut faults = conformance::all();
+    faults.retain(|fault| fault.node().is_none() || matches!(fault, Fault::ProcessCrash { .. }));
+    conformance::every_fault(&subject, &faults, |_| None).await;
+
+    // Between nodes, and one way: what n1 sends does not arrive, so no copy is made.
+    let cut = Fault::Partition {
+        a: "n1".into(),
+        b: "n2".into(),
+        one_way: true,
+    };
+    cluster.inject(&cut).expect("cut");
+    let sent = tokio::time::timeout(
+        Duration::from_millis(400),
+        send(&cluster, "n1", "user-1@mailbox.example", 900_001),
+    );
+    assert!(sent.await.is_err(), "it waits for its copy");
+    assert!(matches!(
+        cluster.heal(&Fault::Reset {
+            link: "n1>n2".into()
+        }),
+        Err(ClusterError::State(_))
+    ));
+    cluster.heal(&cut).expect("healed");
+    assert!(matches!(cluster.heal(&cut), Err(ClusterError::State(_))));
+    let answer = within(send(&cluster, "n1", "user-1@mailbox.example", 900_002)).await;
+    assert!(answer.expect("a reply").starts_with("250"));
+    let taps = cluster.names_of_namespaces();
+    cluster.shutdown().await;
+    drop(subject);
+    drop(cluster);
+    within(async {
+        while taps.iter().any(|path| path.exists()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_scenario_that_this_machine_cannot_run_is_not_applicable() {
     // The reason comes before anything is started.
