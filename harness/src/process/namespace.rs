@@ -4,9 +4,12 @@
 //! Comes in: nodes, and partitions. Goes out: sockets within the namespaces, for the taps; and packets that the kernel drops.
 //! Needs root.
 //!
-//! A node in its namespace has 127.0.0.1, and knows each other host by an address of the loopback interface there, which is
-//! the tap's. What the tap passes on to a node comes from the sender's address. TCP has to get over what is dropped: a handshake or
-//! what was sent is tried again, later and later, as on a real network that is cut.
+//! A node in its namespace has 127.0.0.1. It finds each other host at an address of the loopback interface there, 127.1.…, at
+//! which the tap listens, and what the tap passes on to it comes from another address of the sender, 127.2.… TCP has to get over
+//! what is dropped: a handshake or what was sent is tried again, later and later, as on a real network that is cut.
+//!
+//! A link is cut where its server is: so the tap sees every attempt of the client, as it does when it cuts the link itself.
+//! Only what goes to a sink, which is in the harness's own network, is cut where the client is.
 
 use std::{
     collections::BTreeMap,
@@ -198,7 +201,10 @@ impl Namespaces {
     /// A listener at which `from` finds `to`; in the harness's own namespace when `from` is no node.
     pub(super) fn listen(&self, from: &str, to: &str) -> io::Result<TcpListener> {
         match self.of(from) {
-            Some(namespace) => namespace.socket(self.address(to))?.listen(BACKLOG),
+            Some(namespace) => {
+                let address = self.address(to, Role::Server);
+                namespace.socket(address)?.listen(BACKLOG)
+            }
             None => bind_loopback(),
         }
     }
@@ -209,7 +215,7 @@ impl Namespaces {
         let (all, from, to) = (self.clone(), from.to_owned(), to.to_owned());
         Some(Dial::new(move |target| {
             let socket = match all.of(&to) {
-                Some(namespace) => namespace.socket(all.address(&from)),
+                Some(namespace) => namespace.socket(all.address(&from, Role::Client)),
                 None => TcpSocket::new_v4(),
             };
             Box::pin(async move { socket?.connect(target).await })
@@ -273,16 +279,20 @@ impl Namespaces {
     fn apply(&self, cuts: &[Fault]) -> Result<(), String> {
         for (node, namespace) in &self.of {
             let (from, to) = silent(cuts, node);
-            let addresses = |hosts: Vec<&str>| -> Vec<Ipv4Addr> {
-                hosts.into_iter().map(|host| self.address(host)).collect()
+            let address = |host: &str| {
+                let sink = !self.of.contains_key(host) && !host.starts_with("client-");
+                let role = if sink { Role::Server } else { Role::Client };
+                self.address(host, role)
             };
+            let addresses =
+                |hosts: Vec<&str>| -> Vec<Ipv4Addr> { hosts.into_iter().map(address).collect() };
             namespace.drop_only(&addresses(from), &addresses(to))?;
         }
         Ok(())
     }
 
     /// The address that a host has in every namespace but its own.
-    fn address(&self, host: &str) -> Ipv4Addr {
+    fn address(&self, host: &str, role: Role) -> Ipv4Addr {
         let mut hosts = lock(&self.hosts);
         let place = match hosts.iter().position(|known| known == host) {
             Some(place) => place,
@@ -291,15 +301,28 @@ impl Namespaces {
                 hosts.len() - 1
             }
         };
-        address_at(place)
+        address_at(place, role)
     }
 }
 
-/// 127.1.0.1 and so on.
-fn address_at(place: usize) -> Ipv4Addr {
-    // More hosts than there are sockets cannot be.
-    let number = u32::try_from(place).unwrap_or(u32::MAX) % 0x00fe_ffff;
-    Ipv4Addr::from(0x7f01_0001 + number)
+/// What a host is to the node whose namespace it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It connects to the node.
+    Client,
+    /// The node connects to it.
+    Server,
+}
+
+/// 127.1.0.1 and so on for servers, 127.2.0.1 and so on for clients.
+fn address_at(place: usize, role: Role) -> Ipv4Addr {
+    // No cluster has so many hosts; addresses that are given twice would cut more than was meant, and nothing else.
+    let number = u32::try_from(place).unwrap_or(u32::MAX) % 0xfffe;
+    let first = match role {
+        Role::Server => 0x7f01_0001,
+        Role::Client => 0x7f02_0001,
+    };
+    Ipv4Addr::from(first + number)
 }
 
 /// From whom nothing comes to a node, and to whom nothing gets from it.
@@ -361,7 +384,7 @@ pub(super) fn available() -> Result<(), String> {
             return Err("network namespaces need root".to_owned());
         }
         let namespace = Namespace::new("trial")?;
-        namespace.drop_only(&[address_at(0)], &[])?;
+        namespace.drop_only(&[address_at(0, Role::Client)], &[])?;
         let socket = namespace.socket(Ipv4Addr::LOCALHOST);
         socket
             .map(drop)
@@ -392,7 +415,7 @@ mod tests {
         );
         assert_eq!(silent(&cuts, "n2"), (vec!["n1"], vec![]));
         assert_eq!(silent(&cuts, "n3"), (vec![], vec![]));
-        assert_eq!(address_at(0), Ipv4Addr::new(127, 1, 0, 1));
-        assert_eq!(address_at(255), Ipv4Addr::new(127, 1, 1, 0));
+        assert_eq!(address_at(0, Role::Server), Ipv4Addr::new(127, 1, 0, 1));
+        assert_eq!(address_at(255, Role::Client), Ipv4Addr::new(127, 2, 1, 0));
     }
 }

@@ -223,7 +223,15 @@ async fn dial(
             None => TcpStream::connect(target).await,
         }
     };
-    match timeout(DIAL_PATIENCE, dialling).await {
+    let dialled = tokio::select! {
+        biased;
+        dialled = timeout(DIAL_PATIENCE, dialling) => dialled,
+        // Where the network itself is cut, the handshake takes as long as that lasts.
+        () = &mut gone, if shared.dial.is_some() => {
+            return Dialled::Failed("given up while the link was cut".into());
+        }
+    };
+    match dialled {
         Ok(Ok(server)) => {
             let _ = server.set_nodelay(true);
             Dialled::Server(server)
