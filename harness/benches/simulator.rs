@@ -69,6 +69,7 @@ fn run(plan: &Plan) -> usize {
     let settings = Settings {
         time_scale: 1,
         node_bin: None,
+        network: gauntlet::process::Network::default(),
     };
     let job = Job {
         plan: plan.clone(),
