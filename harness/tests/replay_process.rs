@@ -8,7 +8,7 @@ use std::{
 
 const SCENARIO: &str = r#"
 title = "Mail, and the kill of a shadow server"
-guarantees = ["SC-01", "TC-01"]
+guarantees = ["SC-01"]
 on = ["process"]
 
 [[step]]

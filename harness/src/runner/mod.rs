@@ -336,7 +336,7 @@ impl Run {
         }
     }
 
-    /// Takes back every fault but destruction, and makes every sink accept.
+    /// Takes back every fault but destruction, starts again what did not start, and makes every sink accept.
     async fn heal_all(&self) -> Result<(), RunError> {
         self.faults.heal_network(None, None)?;
         for node in &self.plan.scenario.cluster.nodes {
@@ -348,7 +348,7 @@ impl Run {
             self.cluster.set_clock(node, ResumedClock::Corrected)?;
             if self.faults.is_read_only(node) {
                 self.repair_disk(node).await?;
-            } else if !self.is_live(node) && !self.faults.is_destroyed(node) {
+            } else if !self.is_live(node) && !self.is_gone(node) {
                 self.start_again(node, Database::Same).await?;
             }
         }
@@ -433,6 +433,12 @@ impl Run {
     /// It runs as far as the run knows: it was started, and no fault holds it.
     fn is_live(&self, node: &str) -> bool {
         self.faults.is_live(node) && !self.nodes().get(node).is_some_and(|known| known.failed)
+    }
+
+    /// Its disk is lost, and nobody wanted it back: a start that failed is tried again.
+    fn is_gone(&self, node: &str) -> bool {
+        let failed = self.nodes().get(node).is_some_and(|known| known.failed);
+        self.faults.is_destroyed(node) && !failed
     }
 
     fn was_started(&self, node: &str) -> bool {

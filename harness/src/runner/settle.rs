@@ -72,7 +72,7 @@ impl Run {
                     Some(view) => pending.extend(held(node, &view)),
                     None => pending.push(format!("{node} does not answer")),
                 }
-            } else if all_up && !self.faults.is_destroyed(node) {
+            } else if all_up && !self.is_gone(node) {
                 pending.push(format!("{node} is down"));
             }
         }

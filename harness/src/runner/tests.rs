@@ -653,6 +653,35 @@ async fn nodes_that_do_not_start() {
     "#);
 }
 
+/// A lost disk was replaced, and the new one was full when the node was started.
+#[tokio::test(start_paused = true)]
+async fn a_destroyed_node_whose_start_failed_is_started_again() {
+    let scenario = r#"
+        step = [ { destroy = { node = "n2" } }, { wait = { for = "1m" } }, { start = { node = "n2" } }, { wait = { for = "1m" } } ]
+    "#;
+    let ran = run_with(scenario, options(), move |cluster, _| async move {
+        sleep(Duration::from_secs(30)).await;
+        let error = ClusterError::Io {
+            what: "starting n2".into(),
+            error: "its disk is full".into(),
+        };
+        let cannot = |error: Option<ClusterError>| {
+            let mut nodes = cluster.cannot_start.lock().expect("no panic");
+            nodes.clear();
+            nodes.extend(error.map(|error| ("n2".to_owned(), error)));
+        };
+        cannot(Some(error));
+        sleep(Duration::from_secs(60)).await;
+        cannot(None);
+    })
+    .await;
+    assert!(ran.result.is_ok(), "{:?}", ran.result);
+    let said = ran.lines(&["n2", "Healed", "Settled"]);
+    assert!(said.contains("NodeFailed"), "{said}");
+    assert!(said.contains("n2 is up: 2"), "{said}");
+    assert!(said.contains("quiescent: true"), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_can_be_a_task() {
     let plan = plan("");

@@ -140,7 +140,7 @@ fn a_refusal_by_the_front_end_itself_is_no_refusal_for_want_of_a_copy() {
         .end_of_data(1)
         .refuse(1, 451, "4.4.0 no transport server can be reached")
         .settle();
-    insta::assert_snapshot!(story.told("SC-09"), @"inconclusive: a copy could be made of every message");
+    insta::assert_snapshot!(story.told("SC-09"), @"inconclusive: no node that accepts messages without a copy was sent one");
 }
 
 #[test]
