@@ -108,7 +108,11 @@ fn serve(
                 let size = line.split(' ').nth(1)?.parse().ok()?;
                 let mut octets = vec![0; size];
                 input.read_exact(&mut octets).ok()?;
-                content = Some(octets);
+                if recipients == 0 {
+                    say("503 5.5.1 nobody to send it to\r\n")?;
+                } else {
+                    content = Some(octets);
+                }
             }
             "QUIT" => {
                 say("221 bye\r\n")?;
