@@ -147,6 +147,8 @@ pub struct Case<'h> {
     pub settled: Option<(Moment, bool, &'h [String])>,
     /// The last view of each node.
     pub views: BTreeMap<&'h str, (Moment, &'h NodeView)>,
+    /// Every view, in the order of the history.
+    pub(super) every_view: Vec<(Moment, &'h str, &'h NodeView)>,
     /// Why the run did not come to its end, if it did not.
     pub truncated: Option<String>,
     /// Time of the last record, microseconds.
@@ -202,6 +204,7 @@ impl<'h> Case<'h> {
             quiet: Vec::new(),
             settled: None,
             views: BTreeMap::new(),
+            every_view: Vec::new(),
             truncated: Some("the history has no end".into()),
             last_us: records.last().map_or(0, |r| r.t_us),
             index: Index::default(),
@@ -332,6 +335,7 @@ impl<'h> Case<'h> {
             Event::Phase { phase } => self.phases.push((at, *phase)),
             Event::View { node, view } => {
                 self.views.insert(node, (at, view));
+                self.every_view.push((at, node, view));
             }
             Event::Settled { quiescent, pending } => self.settled = Some((at, *quiescent, pending)),
             Event::End { reason } => {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     check::{Case, Connection, Moment},
-    history::{Event, Fault, NodeView, Transaction},
+    history::{Fault, NodeView, Transaction},
 };
 
 /// A shadow message on a shadow server: from the 250 that confirmed the copy.
@@ -227,14 +227,10 @@ pub(in crate::check) fn views<'h>(
     case: &Case<'h>,
     node: &str,
 ) -> impl Iterator<Item = (Moment, &'h NodeView)> {
-    case.records
+    case.every_view
         .iter()
-        .filter_map(move |record| match &record.event {
-            Event::View { node: of, view } if of == node && view.poisoned.is_none() => {
-                Some((Moment::of(record), view))
-            }
-            _ => None,
-        })
+        .filter(move |(_, of, view)| *of == node && view.poisoned.is_none())
+        .map(|(at, _, view)| (*at, *view))
 }
 
 /// Microseconds of a duration.
