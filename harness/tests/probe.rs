@@ -351,6 +351,13 @@ fn the_cases_are_listed() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("rfc5321/4.5.2/dot-stuffing"), "{text}");
+    let output = Command::new(GAUNTLET)
+        .args(["probe", "--untestable"])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("RFC 5321 §3.8"), "{text}");
 }
 
 /// The node is a bystander's: one that hangs must not hold the test up.

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// Directories of the crate that are no suites.
-    const OTHERS: [&str; 2] = ["src", "messages"];
+    const OTHERS: [&str; 4] = ["src", "messages", "probe", "expected"];
 
     fn directories() -> Vec<&'static Dir<'static>> {
         ROOT.dirs()

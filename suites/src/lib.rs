@@ -7,6 +7,7 @@
 mod catalogue;
 mod files;
 mod messages;
+mod probe;
 
 pub use catalogue::{
     Area, Guarantee, Level, Parameter, Source, areas, catalogue, guarantee, parameters, source,
@@ -14,3 +15,5 @@ pub use catalogue::{
 };
 pub use files::{SUITES, SuiteFile, scenario, scenarios, suites};
 pub use messages::{ATTACHMENT_BYTES, MessageFile, message, messages};
+pub use probe::UNTESTABLE;
+

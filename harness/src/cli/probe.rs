@@ -35,18 +35,19 @@ Examples:
   gauntlet probe 127.0.0.1:2525 --from a@example.test --to b@example.test
   gauntlet probe localhost:25 --from a@example.test --to b@example.test --strict --junit probe.xml --only rfc5321/4.5.2
   gauntlet probe localhost:25 --from a@example.test --to b@example.test --sink 127.0.0.1:2600
-  gauntlet probe --list",
+  gauntlet probe --list
+  gauntlet probe --untestable",
     group(ArgGroup::new("proof").args(["sink", "maildir", "mailbox_url"]))
 )]
 pub(super) struct ProbeArgs {
     /// The server: localhost:25, 127.0.0.1:2525, [::1]:25
-    #[arg(value_name = "HOST:PORT", required_unless_present = "list")]
+    #[arg(value_name = "HOST:PORT", required_unless_present_any = ["list", "untestable"])]
     target: Option<Target>,
     /// A return path that the server takes
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "list", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["list", "untestable"], value_parser = address)]
     from: Option<String>,
     /// A recipient that the server takes; may be given several times
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "list", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["list", "untestable"], value_parser = address)]
     to: Vec<String>,
     /// SHOULD counts as MUST does
     #[arg(long)]
@@ -60,6 +61,9 @@ pub(super) struct ProbeArgs {
     /// List the cases, and run none
     #[arg(long)]
     list: bool,
+    /// List the clauses that cannot be tested from outside, with the reasons, and run nothing
+    #[arg(long, conflicts_with = "list")]
+    untestable: bool,
     /// Cases that are known to fail, with a reason each (TOML)
     #[arg(long, value_name = "FILE")]
     expected: Option<PathBuf>,
@@ -99,6 +103,9 @@ pub(super) struct ProbeArgs {
 }
 
 pub(super) fn run(args: &ProbeArgs, line: &str) -> Done {
+    if args.untestable {
+        return untestable();
+    }
     let all = cases::all();
     let selected = select(&all, &args.only, &args.skip).map_err(|message| {
         let words = args.only.iter().chain(&args.skip);
@@ -245,6 +252,26 @@ fn list(selected: &[&'static Case]) -> Done {
         160,
     ))?;
     output::note(&format!("{} cases", selected.len()));
+    Ok(ExitCode::Holds)
+}
+
+fn untestable() -> Done {
+    let clauses = probe::untestable::clauses()
+        .map_err(|error| Failure::text(ExitCode::Harness, format!("untestable.toml: {error}")))?;
+    let rows: Vec<Vec<String>> = clauses
+        .into_iter()
+        .map(|clause| {
+            vec![
+                clause.section,
+                format!("{} — {}", clause.clause, clause.reason),
+            ]
+        })
+        .collect();
+    output::print(&table::table(
+        &["section", "clause"],
+        &rows,
+        output::width(),
+    ))?;
     Ok(ExitCode::Holds)
 }
 

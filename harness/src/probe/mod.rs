@@ -20,5 +20,6 @@ pub mod reply;
 pub mod run;
 pub mod select;
 pub mod target;
+pub mod untestable;
 
 pub use run::{Probe, ProbeError, run};

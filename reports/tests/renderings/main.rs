@@ -5,5 +5,6 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod probe;
 mod terminal;
 mod xml;
