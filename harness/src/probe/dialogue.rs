@@ -224,12 +224,15 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1234)).await;
         record.octets(one, Speaker::Probe, b"NOOP\r\nQUIT\r\n");
         let lines: Vec<String> = record.lines().iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        0.000 1 -- connected
-          0.000 1 S: 220 x y\r\n
-          1.234 1 C: NOOP\r\n
-          1.234 1 C: QUIT\r\n
-        ");
+        assert_eq!(
+            lines,
+            [
+                "  0.000 1 -- connected",
+                r"  0.000 1 S: 220 x y\r\n",
+                r"  1.234 1 C: NOOP\r\n",
+                r"  1.234 1 C: QUIT\r\n",
+            ]
+        );
     }
 
     #[test]
