@@ -194,7 +194,7 @@ fn shadow_servers(node: &Node, esmtp: bool, message_id: Option<&str>) -> Vec<Ser
 /// Puts the message into the queue, held back from delivery, and in line for the commit.
 fn store(
     node: &Node,
-    transaction: Transaction,
+    mut transaction: Transaction,
     header: Header,
     trace: &Trace,
     first: Option<&Server>,
@@ -218,7 +218,7 @@ fn store(
     };
     // A hub calls a message as the hub that keeps its shadow (SC-19).
     let id = shadow.unwrap_or_else(|| TransportId::new(&node.config.name, node.database_id(), row));
-    let mut content = trace.on_top(&transaction, &node.config.name, &row.to_string(), now);
+    let mut content = trace.on_top(&mut transaction, &node.config.name, &row.to_string(), now);
     if node.sabotaged(Sabotage::AlterContent) {
         content.extend_from_slice(b"Scanned, and found good.\r\n");
     }

@@ -13,10 +13,14 @@ use crate::{
         Body, MailFrom, RcptTo, Reply,
         data::has_bare_line_end,
         dialogue::{
-            BadReply, CannotSend, Extensions, ReplyReader, bdat, mail_command, rcpt_command, stuff,
+            BadReply, CannotSend, Extensions, ReplyReader, bdat_pieces, mail_command, rcpt_command,
+            stuffed_pieces,
         },
     },
 };
+
+/// Octets of content that are made ready at once.
+const SENT_AT_ONCE: usize = 256 * 1024;
 
 /// Octets of replies that are read at once.
 const READ_AT_ONCE: usize = 4096;
@@ -303,7 +307,8 @@ impl Client {
         let recipient_replies: Vec<Reply> = replies.by_ref().take(recipients.len()).collect();
         let any = recipient_replies.iter().any(Reply::is_positive);
         if chunked && any {
-            return self.end(&bdat(content), recipient_replies).await;
+            let pieces = bdat_pieces(content, SENT_AT_ONCE);
+            return self.end(pieces, recipient_replies).await;
         }
         let Some(data) = replies.next() else {
             let end = recipient_replies
@@ -335,16 +340,23 @@ impl Client {
                 end,
             });
         }
-        self.end(&stuff(content), recipient_replies).await
+        let pieces = stuffed_pieces(content, SENT_AT_ONCE);
+        self.end(pieces, recipient_replies).await
     }
 
     /// Sends the content with its end, and reads the final reply.
-    async fn end(&mut self, octets: &[u8], recipients: Vec<Reply>) -> Result<Transacted, Broken> {
+    async fn end(
+        &mut self,
+        pieces: impl Iterator<Item = Vec<u8>>,
+        recipients: Vec<Reply>,
+    ) -> Result<Transacted, Broken> {
         let after = |error| Broken {
             error,
             maybe_taken: true,
         };
-        self.send(octets).await.map_err(after)?;
+        for piece in pieces {
+            self.send(&piece).await.map_err(after)?;
+        }
         let end = self.reply().await.map_err(after)?;
         self.open = false;
         Ok(Transacted { recipients, end })

@@ -33,6 +33,10 @@ use crate::{
     trace::Trace,
 };
 
+/// Octets that are read at once: at first, and at most.
+const LEAST_READ: usize = 4 * 1024;
+const MOST_READ: usize = 64 * 1024;
+
 /// Longer than any session.
 const AGES: Duration = Duration::from_secs(365 * 86_400);
 
@@ -133,7 +137,7 @@ impl Connection {
     }
 
     async fn run(mut self) {
-        let mut buffer = Vec::with_capacity(16 * 1024);
+        let mut buffer = Vec::with_capacity(LEAST_READ);
         loop {
             match self.session.next() {
                 Event::NeedInput => {
@@ -183,6 +187,11 @@ impl Connection {
     }
 
     async fn read(&mut self, buffer: &mut Vec<u8>) {
+        // A session that waits costs little; one that has much to say is read in larger pieces.
+        if buffer.len() == buffer.capacity() {
+            let capacity = buffer.capacity() * 4;
+            *buffer = Vec::with_capacity(capacity.clamp(LEAST_READ, MOST_READ));
+        }
         buffer.clear();
         let mut inactivity = self.node.config.receive.inactivity_timeout;
         if self.node.sabotaged(Sabotage::EarlyInactivityTimeout) {

@@ -15,10 +15,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The transaction's content below a Received field of server `by`, which names it `id`.
+    /// The content, taken out of the transaction, below a Received field of server `by`, which names it `id`. It is not
+    /// copied where its allocation has room: a large message must not be in memory twice.
     pub(crate) fn on_top(
         &self,
-        transaction: &Transaction,
+        transaction: &mut Transaction,
         by: &str,
         id: &str,
         now: Timestamp,
@@ -31,8 +32,9 @@ impl Trace {
             Some(id),
             now,
         );
-        let mut content = field.into_bytes();
-        content.extend_from_slice(&transaction.content);
+        let mut content = std::mem::take(&mut transaction.content);
+        content.reserve_exact(field.len());
+        content.splice(0..0, field.into_bytes());
         content
     }
 }

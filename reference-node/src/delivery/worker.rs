@@ -228,7 +228,11 @@ impl Node {
     }
 
     /// A peer delivers to this node's mailboxes (XDELIVER).
-    pub(crate) async fn deliver_for_peer(&self, transaction: Transaction, trace: &Trace) -> Reply {
+    pub(crate) async fn deliver_for_peer(
+        &self,
+        mut transaction: Transaction,
+        trace: &Trace,
+    ) -> Reply {
         let Kind::Deliver {
             transport_id,
             submit_time,
@@ -242,16 +246,17 @@ impl Node {
         let Ok(id) = transport_id.parse::<TransportId>() else {
             return Reply::bad_arguments("not a transport ID");
         };
+        let submit_time = Timestamp(*submit_time);
         let header = crate::message::Header::read(&transaction.content);
         // RFC 5321 §4.4: a server that takes a message for delivery adds a trace field, too.
         let serial = id.as_str().rsplit('/').next().unwrap_or_default();
-        let content = trace.on_top(&transaction, &self.config.name, serial, self.now());
+        let content = trace.on_top(&mut transaction, &self.config.name, serial, self.now());
         let envelope = Envelope {
             id,
             from: transaction.from.clone(),
             recipients: Vec::new(),
             received: self.now(),
-            submit_time: Timestamp(*submit_time),
+            submit_time,
             message_id: header.message_id,
             size: content.len() as u64,
             origin: crate::message::Origin::Received,

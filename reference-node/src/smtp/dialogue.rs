@@ -3,7 +3,7 @@
 //! Comes in: a server's octets, and what is to be sent. Goes out: [`Reply`]s, and the octets of
 //! commands and content. The drivers of delivery and shadow copies own the order and the socket.
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 use super::parameter::{Body, MailFrom, RcptTo};
 use super::reply::{Enhanced, Reply};
@@ -289,7 +289,7 @@ fn body(declared: Body, content: &[u8], extensions: &Extensions) -> Result<Body,
 
 /// The content up to the empty line.
 fn header_section(content: &[u8]) -> &[u8] {
-    let end = memchr::memmem::find(content, b"\r\n\r\n").unwrap_or(content.len());
+    let end = memmem::find(content, b"\r\n\r\n").unwrap_or(content.len());
     &content[..end]
 }
 
@@ -332,15 +332,44 @@ pub fn stuff(content: &[u8]) -> Vec<u8> {
     if !content.is_empty() && !content.ends_with(b"\r\n") {
         stuffed.extend_from_slice(b"\r\n");
     }
-    stuffed.extend_from_slice(b".\r\n");
+    stuffed.extend_from_slice(END_OF_DATA);
     stuffed
 }
 
-/// The content as one chunk: `BDAT <size> LAST` and the octets (RFC 3030 §2).
-pub fn bdat(content: &[u8]) -> Vec<u8> {
+/// The content as DATA sends it, as [`stuff`] has it, in pieces of about `size` octets: a large message is not copied as a
+/// whole. Only a line that is longer makes a longer piece.
+pub fn stuffed_pieces(mut content: &[u8], size: usize) -> impl Iterator<Item = Vec<u8>> {
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let line_end = content
+            .get(size..)
+            .and_then(|rest| memmem::find(rest, b"\r\n"));
+        match line_end.map(|at| content.split_at(size + at + 2)) {
+            Some((lines, rest)) if !rest.is_empty() => {
+                content = rest;
+                let mut piece = stuff(lines);
+                piece.truncate(piece.len() - END_OF_DATA.len());
+                Some(piece)
+            }
+            _ => {
+                ended = true;
+                Some(stuff(content))
+            }
+        }
+    })
+}
+
+const END_OF_DATA: &[u8] = b".\r\n";
+
+/// The content as one chunk, `BDAT <size> LAST` and the octets (RFC 3030 §2), in pieces as [`stuffed_pieces`].
+pub fn bdat_pieces(content: &[u8], size: usize) -> impl Iterator<Item = Vec<u8>> {
+    let (first, rest) = content.split_at(content.len().min(size));
     let mut chunk = format!("BDAT {} LAST\r\n", content.len()).into_bytes();
-    chunk.extend_from_slice(content);
-    chunk
+    chunk.extend_from_slice(first);
+    std::iter::once(chunk).chain(rest.chunks(size).map(<[u8]>::to_vec))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -27,7 +27,10 @@ const QUEUE: TableDefinition<u64, &[u8]> = TableDefinition::new("queue");
 const SHADOW: TableDefinition<u64, &[u8]> = TableDefinition::new("shadow");
 /// By expiry (milliseconds since the epoch), then row.
 const SAFETY_NET: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("safety-net");
+/// Empty: the content is long, and is in [`PARTS`].
 const CONTENT: TableDefinition<u64, &[u8]> = TableDefinition::new("content");
+/// Long contents, by row and place.
+const PARTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("content-parts");
 const DISCARDS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("discards");
 /// How far this node, as shadow server, has read a primary's discard events: by server and database ID.
 const CURSORS: TableDefinition<(&str, &str), u64> = TableDefinition::new("cursors");
@@ -40,6 +43,10 @@ const SHOWN: TableDefinition<&str, &[u8]> = TableDefinition::new("shown");
 const DATABASE_ID: &str = "database-id";
 const POSITION: &str = "position";
 const NEXT_ROW: &str = "next-row";
+
+/// Octets of a content that one value has at most. The database keeps a value in memory as a whole until it is written, in
+/// an allocation of the next power of two.
+const LONGEST_VALUE: usize = 1 << 20;
 
 /// How many numbers every start passes over at least. The last incarnation may have given numbers whose commit was cut
 /// off by its end, and named messages by them to other servers: a second message of that name would be taken
@@ -271,8 +278,24 @@ impl TransportStore {
     pub fn content(&self, row: u64) -> Result<Option<Bytes>, StoreError> {
         let database = self.file.database()?;
         let read = || -> Result<_, redb::Error> {
-            let table = database.begin_read()?.open_table(CONTENT)?;
-            Ok(table.get(row)?.map(|c| Bytes::copy_from_slice(c.value())))
+            let transaction = database.begin_read()?;
+            let table = transaction.open_table(CONTENT)?;
+            let Some(content) = table.get(row)? else {
+                return Ok(None);
+            };
+            if !content.value().is_empty() {
+                return Ok(Some(Bytes::copy_from_slice(content.value())));
+            }
+            let parts = transaction.open_table(PARTS)?;
+            let mut size = 0;
+            for part in parts.range(parts_of(row))? {
+                size += part?.1.value().len();
+            }
+            let mut octets = Vec::with_capacity(size);
+            for part in parts.range(parts_of(row))? {
+                octets.extend_from_slice(part?.1.value());
+            }
+            Ok(Some(octets.into()))
         };
         read().map_err(|e| StoreError(e.to_string()))
     }
@@ -447,7 +470,10 @@ impl Schema for Transport {
         let mut queue = transaction.open_table(QUEUE)?;
         let mut shadow = transaction.open_table(SHADOW)?;
         let mut net = transaction.open_table(SAFETY_NET)?;
-        let mut content = transaction.open_table(CONTENT)?;
+        let mut content = Contents {
+            transaction,
+            table: transaction.open_table(CONTENT)?,
+        };
         let mut discards = transaction.open_table(DISCARDS)?;
         let mut cursors = transaction.open_table(CURSORS)?;
         let mut shown = transaction.open_table(SHOWN)?;
@@ -475,11 +501,11 @@ impl Schema for Transport {
                     }
                 }
                 TransportWrite::PutContent(row, octets) => {
-                    content.insert(row, &**octets)?;
+                    content.insert(*row, octets)?;
                     highest_row = highest_row.max(Some(*row));
                 }
                 TransportWrite::DeleteContent(row) => {
-                    content.remove(row)?;
+                    content.remove(*row)?;
                 }
                 TransportWrite::PutDiscard(server, n, event) => {
                     discards.insert((server.as_str(), *n), encode(event)?.as_slice())?;
@@ -515,6 +541,40 @@ impl Schema for Transport {
         meta.insert(POSITION, position.to_le_bytes().as_slice())?;
         Ok(vec![(); batch.len()])
     }
+}
+
+/// The two tables of contents, within a transaction.
+struct Contents<'t> {
+    transaction: &'t WriteTransaction,
+    table: Table<'t, u64, &'static [u8]>,
+}
+
+impl Contents<'_> {
+    fn insert(&mut self, row: u64, octets: &[u8]) -> Result<(), redb::Error> {
+        if octets.len() <= LONGEST_VALUE {
+            self.table.insert(row, octets)?;
+            return Ok(());
+        }
+        self.table.insert(row, &[][..])?;
+        let mut parts = self.transaction.open_table(PARTS)?;
+        for (place, part) in (0..).zip(octets.chunks(LONGEST_VALUE)) {
+            parts.insert((row, place), part)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, row: u64) -> Result<(), redb::Error> {
+        let removed = self.table.remove(row)?;
+        if removed.is_some_and(|octets| octets.value().is_empty()) {
+            let mut parts = self.transaction.open_table(PARTS)?;
+            parts.retain_in(parts_of(row), |_, _| false)?;
+        }
+        Ok(())
+    }
+}
+
+fn parts_of(row: u64) -> std::ops::RangeInclusive<(u64, u64)> {
+    (row, 0)..=(row, u64::MAX)
 }
 
 fn number(octets: &[u8]) -> u64 {

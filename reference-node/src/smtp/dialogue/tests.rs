@@ -269,7 +269,10 @@ fn dots_are_stuffed() {
             "{content:?}"
         );
     }
-    assert_eq!(bdat(b"a\r\n"), b"BDAT 3 LAST\r\na\r\n");
+    for size in [1, 2, 100] {
+        let pieces: Vec<_> = bdat_pieces(b"a\r\n", size).collect();
+        assert_eq!(pieces.concat(), b"BDAT 3 LAST\r\na\r\n");
+    }
 }
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -285,6 +288,12 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn pieces_are_what_the_whole_is(content in text(), size in 1_usize..9) {
+        let pieces: Vec<_> = stuffed_pieces(&content, size).collect();
+        proptest::prop_assert_eq!(pieces.concat(), stuff(&content));
+    }
+
     #[test]
     fn what_was_stuffed_is_decoded(content in text(), cut in 1_usize..9, rest in text()) {
         let mut content = content;
