@@ -320,14 +320,43 @@ fn another_database_counts_although_the_answer_to_the_question_is_lost() {
         [[step]]
         wait = { for = "2h" }
         "#);
-    let verdicts = crate::check::judge_all(&records);
-    let hb_10 = verdicts.iter().find(|v| v.guarantee == "HB-10");
-    let told = hb_10.map(|v| (v.status, v.summary.as_str()));
     assert_eq!(
-        told,
-        Some((
-            gauntlet_reports::Status::Holds,
-            "1 of 1 shadow messages were promoted at the heartbeat that showed another database ID"
-        ))
+        told(&records, "HB-10"),
+        "Holds: 1 of 1 shadow messages were promoted at the heartbeat that showed another database ID"
     );
+}
+
+/// A promoted message is in transit while the members of its group are, and needs a shadow message so long (HB-12).
+#[test]
+fn a_promoted_message_for_a_group_is_made_redundant_again() {
+    let records = run(r#"
+        [cluster]
+        nodes = ["n1", "n2"]
+        mailboxes = "n2"
+        sinks = ["sink-1"]
+
+        [cluster.groups]
+        "team@groups.example" = ["user-1@mailbox.example", "member@sink-1.example"]
+
+        [[step]]
+        sink = { sink = "sink-1", behaviour = "down" }
+        [[step]]
+        submit = { to = "n1", recipients = ["team@groups.example"] }
+        [[step]]
+        destroy = { node = "n1" }
+        [[step]]
+        start = { node = "n1", database = "new" }
+        [[step]]
+        wait = { for = "2h" }
+        "#);
+    assert_eq!(
+        told(&records, "HB-12"),
+        "Holds: 1 of 1 promoted messages had a shadow again"
+    );
+}
+
+fn told(records: &[Record], id: &str) -> String {
+    let verdicts = crate::check::judge_all(records);
+    let verdict = verdicts.iter().find(|v| v.guarantee == id);
+    verdict.map_or_else(String::new, |v| format!("{:?}: {}", v.status, v.summary))
 }

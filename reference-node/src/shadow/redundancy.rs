@@ -4,13 +4,13 @@
 //! the boundary, made in the background while the message is in transit; tried again and again while none can be made.
 //! Delivery does not wait for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
     accept::{Copying, copy},
-    message::Envelope,
+    message::{Envelope, Origin, Progress},
     node::{Node, State},
     sabotage::Sabotage,
     shadow::{candidates, mark::Mark, peer::PeerSession},
@@ -42,11 +42,14 @@ impl Node {
             let (row, receipt) = {
                 let mut state = self.state();
                 let now = self.uptime();
+                if state.bare.is_empty() {
+                    return None;
+                }
+                let forked = forked(&state);
                 let State { bare, queue, .. } = &mut *state;
                 bare.retain(|row, _| {
-                    queue
-                        .get(row)
-                        .is_some_and(|q| q.envelope.pending().next().is_some())
+                    let queued = queue.get(row).map(|q| &q.envelope);
+                    queued.is_some_and(|e| e.pending().next().is_some() || forked.contains(row))
                 });
                 let row = *bare.iter().find(|(_, at)| **at <= now)?.0;
                 // Everything about the row is durable with this.
@@ -58,13 +61,20 @@ impl Node {
             }
             let content = self.store.content(row).ok().flatten();
             let mut state = self.state();
+            let expanded = forked(&state).contains(&row);
             let (Some(queued), Some(content)) = (state.queue.get(&row), content) else {
                 state.bare.remove(&row);
                 continue;
             };
+            let mut envelope = queued.envelope.clone();
+            // The copy is for the group again: its members are not done.
+            let recipients = envelope.recipients.iter_mut().filter(|_| expanded);
+            for group in recipients.filter(|r| self.config.groups.is_group(&r.to.path)) {
+                group.progress = Progress::Pending;
+            }
             return Some(Bare {
                 row,
-                envelope: queued.envelope.clone(),
+                envelope,
                 content,
                 mark: self.store.mark(position),
             });
@@ -112,6 +122,19 @@ impl Node {
         }
         done
     }
+}
+
+/// Rows whose groups were expanded, and whose members are still to be served: they are in transit, though nothing of
+/// their own envelopes is.
+fn forked(state: &State) -> BTreeSet<u64> {
+    let forks = state
+        .queue
+        .values()
+        .filter_map(|q| match q.envelope.origin {
+            Origin::Fork { of, .. } => Some(of),
+            _ => None,
+        });
+    forks.collect()
 }
 
 /// The task that restores redundancy, until the node ends.
