@@ -140,6 +140,8 @@ fn kept<'c, 'h>(case: &Case<'h>, ledger: &Ledger<'h>, hold: &'c Hold<'h>) -> Opt
     let tolerance = us(case.config.tolerance(time));
     let taken = submission.at.t_us;
     let home = case.plan.scenario.cluster.mailboxes.as_str();
+    let mut accepted =
+        (submission.recipients.iter()).filter(|to| !submission.refused.contains_key(**to));
     // What went into another boundary is never submitted again from here (SC-14).
     let inside = home == hold.primary || case.boundary(hold.primary).contains(home);
     Some(Kept {
@@ -150,7 +152,7 @@ fn kept<'c, 'h>(case: &Case<'h>, ledger: &Ledger<'h>, hold: &'c Hold<'h>) -> Opt
         gone: processed
             .saturating_add(us(time + time / 20))
             .saturating_add(tolerance),
-        mailbox: inside && submission.recipients.iter().any(|to| case.is_mailbox(to)),
+        mailbox: inside && accepted.any(|to| case.is_mailbox(to)),
     })
 }
 

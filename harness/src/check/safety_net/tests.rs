@@ -1,13 +1,15 @@
 //! Hand-written histories for the Safety Net checkers.
 
+use std::collections::BTreeMap;
+
 use insta::assert_snapshot;
 
 use crate::{
     check::{
         heartbeat::tests::{held, safe, shadows, story},
-        testing::{MAILBOX, Story},
+        testing::{EXTERNAL, MAILBOX, Story, reply},
     },
-    history::{Event, NodeView},
+    history::{Event, NodeView, Outcome},
     scenario::{Span, Step},
 };
 
@@ -208,6 +210,33 @@ fn a_resubmission_just_before_the_end_finds_nothing() {
     violated: only 0 of 1 looks into Safety Net were right: messages there before SafetyNetHoldTime ends, gone after it
     - n1 took in and delivered 1 message for mailboxes, the first at 0.005 s; asked at 1 d 23 h 1 min to resubmit that, it resubmitted 0, before SafetyNetHoldTime (2 d) was over
     ");
+}
+
+#[test]
+fn a_mailbox_that_was_refused_has_nothing_to_be_resubmitted() {
+    let nobody = "nobody@mailbox.example";
+    let mut story = story();
+    story
+        .submit_as(1, "n1", |s| {
+            s.recipients = vec![EXTERNAL.into(), nobody.into()]
+        })
+        .end_of_data(1)
+        .copy(1, "n1>n2")
+        .ack(1)
+        .push(Event::Outcome {
+            submission: 1,
+            outcome: Outcome::Acked,
+            reply: Some(reply(250, "2.0.0 accepted")),
+            refused: BTreeMap::from([(nobody.to_owned(), reply(550, "5.1.1 no such mailbox"))]),
+            error: None,
+        })
+        .sink(1, "n1")
+        .after("1m")
+        .ask("n2>n1", &[1])
+        .after("1d 23h")
+        .resubmit("n1", 0)
+        .settle();
+    assert_snapshot!(story.told("SN-03"), @"inconclusive: nobody looked into Safety Net shortly before, or after, the end of SafetyNetHoldTime");
 }
 
 #[test]
