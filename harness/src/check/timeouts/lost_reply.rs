@@ -23,6 +23,8 @@ pub(super) fn to_01(case: &Case<'_>) -> Verdict {
         .submissions
         .iter()
         .filter(|s| s.data_sent.is_some() && case.copy_of(s).is_none())
+        // SC-11: no session is for a copy then.
+        .filter(|s| case.config.switch(s.node(), "ShadowRedundancyEnabled"))
     {
         let Some((link, begun)) = hung_session(case, s) else {
             continue;

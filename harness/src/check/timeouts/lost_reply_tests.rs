@@ -80,6 +80,19 @@ fn to_01_is_violated_by_waiting_for_ever() {
     insta::assert_snapshot!(story.told("TO-01"), @"inconclusive: no session to a shadow server timed out");
 }
 
+#[test]
+fn to_01_is_not_put_to_the_test_where_shadow_redundancy_is_off() {
+    let acked = |enabled: bool| {
+        let mut story = Story::new();
+        story.set("RejectMessageOnShadowFailure", Setting::Switch(true));
+        story.set("ShadowRedundancyEnabled", Setting::Switch(enabled));
+        hung(&mut story, 1).ack(1).delivered(1, "n1").settle();
+        story.told("TO-01")
+    };
+    insta::assert_snapshot!(acked(false), @"inconclusive: no session to a shadow server timed out");
+    insta::assert_snapshot!(acked(true), @"");
+}
+
 /// The copy of message 1 is confirmed, and its sender gone before the ack.
 fn gone(story: &mut Story) -> &mut Story {
     story
