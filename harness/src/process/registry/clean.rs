@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -53,7 +54,8 @@ pub(super) fn leftovers_in(place: &Path) -> io::Result<Vec<Leftover>> {
         let Some(harness) = name.and_then(|name| name.parse::<ProcessId>().ok()) else {
             continue;
         };
-        if harness.lives() {
+        // Below the directory for temporary files anybody can write down what we would then remove.
+        if harness.lives() || !is_ours(&register)? {
             continue;
         }
         let entries = entries(&register)?;
@@ -74,6 +76,10 @@ pub(super) fn leftovers_in(place: &Path) -> io::Result<Vec<Leftover>> {
     }
     found.sort_by_key(|leftover| (leftover.harness.started, leftover.harness.id));
     Ok(found)
+}
+
+fn is_ours(directory: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(directory)?.uid() == nix::unistd::geteuid().as_raw())
 }
 
 /// What is written down in a register, the last first: what was made later stands on what was made before.

@@ -17,6 +17,7 @@ pub use resource::Resource;
 
 use std::{
     env, fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, OnceLock, PoisonError,
@@ -47,7 +48,10 @@ impl Entry {
         let unfinished = directory.join(format!("{number:010}.new"));
         let text = serde_json::to_string(resource).map_err(io::Error::from)?;
         let _order = order();
-        fs::create_dir_all(directory)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
         fs::write(&unfinished, text)?;
         fs::rename(&unfinished, &file)?;
         Ok(Self { file })

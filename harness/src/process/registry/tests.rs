@@ -125,6 +125,18 @@ fn what_cannot_be_read_stays_and_is_told() {
 }
 
 #[test]
+fn what_somebody_else_wrote_down_is_left_alone() {
+    let place = tempfile::tempdir().expect("a directory");
+    let harness = dead(place.path(), &[]);
+    let register = place.path().join(harness.to_string());
+    // Only root can give a directory away.
+    if std::os::unix::fs::chown(&register, Some(65_534), None).is_err() {
+        return eprintln!("skipped: only root can make a directory somebody else's");
+    }
+    assert!(leftovers_in(place.path()).expect("read").is_empty());
+}
+
+#[test]
 fn entries_are_crossed_out() {
     let directory = tempfile::tempdir().expect("a directory");
     let entry = Entry::new(&Resource::Directory {
