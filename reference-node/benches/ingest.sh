@@ -39,7 +39,7 @@ stop() {
 }
 finish() {
     stop
-    [ -z "$group" ] || rmdir "$group" 2>/dev/null || true
+    while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null; do sleep 0.1; done
 }
 trap finish EXIT
 answers() {

@@ -277,27 +277,7 @@ impl TransportStore {
     /// The database cannot be read.
     pub fn content(&self, row: u64) -> Result<Option<Bytes>, StoreError> {
         let database = self.file.database()?;
-        let read = || -> Result<_, redb::Error> {
-            let transaction = database.begin_read()?;
-            let table = transaction.open_table(CONTENT)?;
-            let Some(content) = table.get(row)? else {
-                return Ok(None);
-            };
-            if !content.value().is_empty() {
-                return Ok(Some(Bytes::copy_from_slice(content.value())));
-            }
-            let parts = transaction.open_table(PARTS)?;
-            let mut size = 0;
-            for part in parts.range(parts_of(row))? {
-                size += part?.1.value().len();
-            }
-            let mut octets = Vec::with_capacity(size);
-            for part in parts.range(parts_of(row))? {
-                octets.extend_from_slice(part?.1.value());
-            }
-            Ok(Some(octets.into()))
-        };
-        read().map_err(|e| StoreError(e.to_string()))
+        read_content(&database, row).map_err(|e| StoreError(e.to_string()))
     }
 
     /// Safety Net rows that expire after `now`, oldest first.
@@ -543,6 +523,27 @@ impl Schema for Transport {
     }
 }
 
+fn read_content(database: &Database, row: u64) -> Result<Option<Bytes>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(CONTENT)?;
+    let Some(content) = table.get(row)? else {
+        return Ok(None);
+    };
+    if !content.value().is_empty() {
+        return Ok(Some(Bytes::copy_from_slice(content.value())));
+    }
+    let parts = transaction.open_table(PARTS)?;
+    let mut size = 0;
+    for part in parts.range(parts_of(row))? {
+        size += part?.1.value().len();
+    }
+    let mut octets = Vec::with_capacity(size);
+    for part in parts.range(parts_of(row))? {
+        octets.extend_from_slice(part?.1.value());
+    }
+    Ok(Some(octets.into()))
+}
+
 /// The two tables of contents, within a transaction.
 struct Contents<'t> {
     transaction: &'t WriteTransaction,
@@ -590,3 +591,7 @@ fn decode<T: DeserializeOwned>(octets: &[u8]) -> Result<T, redb::Error> {
     postcard::from_bytes(octets)
         .map_err(|e| redb::Error::Corrupted(format!("a row cannot be read: {e}")))
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;
