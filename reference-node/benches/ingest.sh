@@ -81,6 +81,9 @@ http = "127.0.0.1:1$2"
 secret = "ingest"
 [transport]
 RejectMessageOnShadowFailure = true
+# As many as Postfix has (default_destination_concurrency_limit).
+[send-connector]
+SmtpMaxSessionsPerNextHop = 20
 [[server]]
 name = "$1"
 address = "127.0.0.1:$2"
