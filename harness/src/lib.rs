@@ -20,4 +20,5 @@ pub mod shrink;
 pub mod sim;
 pub mod substrate;
 pub mod tap;
+pub mod toxics;
 pub mod workload;
