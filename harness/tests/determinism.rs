@@ -27,6 +27,7 @@ fn history(plan: &Plan) -> Vec<String> {
         time_scale: 1,
         node_bin: None,
         network: gauntlet::process::Network::default(),
+        toxiproxy: None,
     };
     let job = Job {
         plan: plan.clone(),

@@ -20,6 +20,7 @@ use crate::{
     runner::{self, Options, RunError},
     sim::{SimCluster, run_in_sim},
     tap::{Board, Call},
+    toxics::remote::Remote,
 };
 
 /// How runs are executed.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub node_bin: Option<PathBuf>,
     /// How partitions are made on `process`.
     pub network: Network,
+    /// The API of a Toxiproxy whose proxies stand on the links instead of our own taps, for `process`.
+    pub toxiproxy: Option<String>,
 }
 
 impl Settings {
@@ -58,7 +61,10 @@ pub fn open(substrate: &str, settings: &Settings) -> Result<Box<dyn Executor>, E
         "process" => {
             process::available().map_err(ExecuteError::Missing)?;
             let command = settings.node_command().map_err(ExecuteError::Missing)?;
+            let toxiproxy = settings.toxiproxy.as_deref().map(Remote::find);
+            let toxiproxy = toxiproxy.transpose();
             Ok(Box::new(Process {
+                toxiproxy: toxiproxy.map_err(|error| ExecuteError::Missing(error.to_string()))?,
                 command,
                 time_scale: settings.time_scale,
                 network: settings.network,
@@ -147,6 +153,7 @@ pub fn simulate(
 
 /// Runs with real processes, each run on its own thread and runtime.
 struct Process {
+    toxiproxy: Option<Arc<Remote>>,
     command: NodeCommand,
     time_scale: u32,
     network: Network,
@@ -192,6 +199,9 @@ impl Executor for Process {
                 Ok(cluster) => cluster,
                 Err(error) => return conclude(Err(error.into()), &recorder),
             };
+            if let Some(remote) = &self.toxiproxy {
+                cluster.use_toxiproxy(remote.clone());
+            }
             let flush = async {
                 loop {
                     tokio::time::sleep(FLUSH).await;

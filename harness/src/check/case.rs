@@ -156,6 +156,8 @@ pub struct Case<'h> {
     index: Index<'h>,
     ledger: Ledger<'h>,
     holds: Vec<Hold<'h>>,
+    /// Whose proxies stood on the links, when they told nothing of what passed.
+    pub unobserved: Option<&'h str>,
 }
 
 /// What would otherwise be looked for among all that there is, once for each message.
@@ -210,6 +212,7 @@ impl<'h> Case<'h> {
             index: Index::default(),
             ledger: Ledger::default(),
             holds: Vec::new(),
+            unobserved: None,
         };
         for record in records {
             case.take(record);
@@ -225,6 +228,7 @@ impl<'h> Case<'h> {
     fn take(&mut self, record: &'h Record) {
         let at = Moment::of(record);
         match &record.event {
+            Event::Unobserved { by } => self.unobserved = Some(by),
             Event::Submit(what) => {
                 let place = self.submissions.len();
                 self.index.submissions.insert(what.submission, place);
@@ -690,9 +694,9 @@ impl<'h> Case<'h> {
 fn concerns(fault: &Fault, from: &str, to: &str) -> bool {
     match fault {
         Fault::Partition { a, b, .. } => (a == from && b == to) || (a == to && b == from),
-        Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => link
-            .split_once('>')
-            .is_some_and(|(a, b)| a == from && b == to),
-        _ => fault.node().is_some_and(|node| node == from || node == to),
+        _ => match fault.link() {
+            Some((a, b)) => a == from && b == to,
+            None => fault.node().is_some_and(|node| node == from || node == to),
+        },
     }
 }

@@ -570,5 +570,9 @@ fn is_fault(step: &Step) -> bool {
             | Step::Delay { .. }
             | Step::BlackHole { .. }
             | Step::Reset { .. }
+            | Step::Toxic(_)
+            | Step::Down { .. }
+            | Step::Garble { .. }
+            | Step::DelayReply { .. }
     )
 }

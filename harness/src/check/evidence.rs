@@ -109,7 +109,11 @@ pub fn fault(what: &Fault) -> String {
             one_way: true,
         } => format!("{a} cut from {b} (one way)"),
         Fault::Partition { a, b, .. } => format!("{a} and {b} parted"),
-        Fault::BlackHole { link } => format!("{link} turned into a black hole"),
+        Fault::BlackHole { link, stream: None } => format!("{link} turned into a black hole"),
+        Fault::BlackHole {
+            link,
+            stream: Some(stream),
+        } => format!("{link} turned into a black hole ({stream} alone)"),
         Fault::Delay { link, latency_us } => {
             format!(
                 "{link} delayed by {}",
@@ -117,6 +121,15 @@ pub fn fault(what: &Fault) -> String {
             )
         }
         Fault::Reset { link } => format!("{link} reset"),
+        Fault::Toxic { link, toxic } => format!("{link} given the toxic {toxic}"),
+        Fault::Down { link } => format!("{link} taken down"),
+        Fault::Garble { link } => format!("a reply on {link} garbled"),
+        Fault::DelayReply { link, latency_us } => {
+            format!(
+                "a reply on {link} held up for {}",
+                lasting(Duration::from_micros(*latency_us))
+            )
+        }
     }
 }
 

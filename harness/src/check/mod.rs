@@ -26,6 +26,7 @@ mod shadow;
 mod testing;
 mod timeouts;
 mod transport;
+mod unobserved;
 mod virtualization;
 mod wire;
 
@@ -59,6 +60,10 @@ pub fn judge_all(history: &[Record]) -> Vec<Verdict> {
 fn judged<'a>(case: &Case<'_>, ids: impl Iterator<Item = &'a str>) -> Vec<Verdict> {
     let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
     for id in ids {
+        if let Some(reason) = unobserved::unknown(case, id) {
+            verdicts.insert(id.to_owned(), evidence::inconclusive(id, reason));
+            continue;
+        }
         let verdict = match registry::checker(id) {
             Some(checker) => checker(case),
             None => evidence::inconclusive(id, "there is no checker for this guarantee"),
@@ -70,6 +75,9 @@ fn judged<'a>(case: &Case<'_>, ids: impl Iterator<Item = &'a str>) -> Vec<Verdic
         verdicts.insert(id.to_owned(), verdict);
     }
     for verdict in ledger::always(case) {
+        if unobserved::unknown(case, &verdict.guarantee).is_some() {
+            continue;
+        }
         let judged = verdicts
             .entry(verdict.guarantee.clone())
             .or_insert_with(|| verdict.clone());

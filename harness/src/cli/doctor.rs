@@ -113,6 +113,7 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
         On::Process => {
             let settings = Settings {
                 time_scale: 1,
+                toxiproxy: None,
                 node_bin: args.node_bin.clone(),
                 network: process::Network::default(),
             };

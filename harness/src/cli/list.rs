@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::ExitCode,
     scenario::{CHAOS_FAULTS, Selected, embedded},
-    tap,
+    tap, toxics,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -220,9 +220,25 @@ const FAULT_STEPS: &[(&str, &str)] = &[
         "nothing passes between two hosts; what was sent arrives after healing",
     ),
     ("delay", "octets on a link arrive later"),
-    ("black-hole", "octets on a link vanish for good"),
+    (
+        "black-hole",
+        "octets on a link vanish for good, with `stream` in one direction only",
+    ),
     ("reset", "a link's open connections are reset"),
-    ("heal", "partitions, delays and black holes are taken back"),
+    ("toxic", "a toxic works on a link, as in Toxiproxy"),
+    (
+        "down",
+        "a link refuses connections, and its open ones are reset",
+    ),
+    (
+        "garble",
+        "the next reply on a link is garbled; hung before an event, the reply that it is",
+    ),
+    (
+        "delay-reply",
+        "the next reply on a link is held up; hung before an event, the reply that it is",
+    ),
+    ("heal", "faults of the network are taken back"),
     (
         "sink",
         "a next hop defers, refuses, is slow, down, or drops the connection after the dot",
@@ -244,6 +260,10 @@ fn faults() -> Listing {
         (
             "Faults of `[[step]]`; all but snapshot and sink also of `[[fault]]`",
             rows("step", FAULT_STEPS),
+        ),
+        (
+            "Types of `toxic`, with their attributes; on `process`",
+            rows("toxic", toxics::toxic_types()),
         ),
         ("Kinds of `[chaos] faults`", rows("chaos", &CHAOS_FAULTS)),
         (

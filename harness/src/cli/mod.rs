@@ -20,6 +20,7 @@ mod node;
 mod output;
 mod probe;
 mod progress;
+mod proxy;
 mod random;
 mod rendered;
 mod replay;
@@ -81,6 +82,8 @@ enum Command {
     Load(Box<load::LoadArgs>),
     /// Be one node of the reference cluster
     Node(node::NodeArgs),
+    /// Be a fault proxy, with Toxiproxy's HTTP API
+    Proxy(proxy::ProxyArgs),
     /// Print the JSON schema of scenario files
     #[command(after_help = "Examples:\n  gauntlet schema > suites/scenario.schema.json")]
     Schema,
@@ -119,6 +122,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Selftest(args) => selftest::run(&args),
         Command::Load(args) => load::run(&args, &line),
         Command::Node(args) => node::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Schema => output::print(&crate::scenario::schema()).map(|()| ExitCode::Holds),
     };
     done.unwrap_or_else(|failure| {

@@ -96,7 +96,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) seeds: u64,
     /// Draw cluster, configuration, mail and faults from each seed, and judge every guarantee; only in the simulator
-    #[arg(long, conflicts_with_all = ["what", "only", "on", "time_scale", "node_bin"])]
+    #[arg(long, conflicts_with_all = ["what", "only", "on", "time_scale", "node_bin", "toxiproxy"])]
     random: bool,
     /// Only the scenario of this ID, or those that test this guarantee; may be given several times
     #[arg(long, value_name = "ID")]
@@ -128,6 +128,10 @@ pub(super) struct RunArgs {
     /// How partitions are made, for `--on process`
     #[arg(long, value_enum, default_value_t)]
     network: Network,
+    /// Let links run through proxies of this Toxiproxy instead of our own taps, for `--on process`: the URL of its API. What
+    /// passes on them is unknown then, and guarantees that need it are inconclusive
+    #[arg(long, value_name = "URL")]
+    toxiproxy: Option<String>,
     /// Print the totals only
     #[arg(long, short, conflicts_with = "verbose")]
     pub(super) quiet: bool,
@@ -143,8 +147,17 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
     let begun = Instant::now();
     let settings = Settings {
         network: args.network,
+        toxiproxy: args.toxiproxy.clone(),
         ..settings(args.on, args.time_scale, args.node_bin.clone())?
     };
+    if args.toxiproxy.is_some() && (args.on == On::Sim || args.network != Network::default()) {
+        let message = "a Toxiproxy stands between processes on loopback alone";
+        return Err(Failure::with_help(
+            ExitCode::Usage,
+            message,
+            "use `--on process`, without `--network`; or leave `--toxiproxy` out",
+        ));
+    }
     let sabotage = args.sabotage.as_deref().map(sabotage).transpose()?;
     let selected = select(&args.what, &args.only, args.on.name()).map_err(selection_failure)?;
     let jobs = jobs(&selected, args, sabotage)?;
@@ -300,6 +313,7 @@ pub(super) fn settings(
         time_scale: time_scale.unwrap_or(on.time_scale()),
         node_bin,
         network: Network::default(),
+        toxiproxy: None,
     })
 }
 

@@ -276,7 +276,7 @@ pub(super) fn at(
             add(
                 Kind::BlackHole,
                 None,
-                Step::BlackHole { link },
+                Step::BlackHole { link, stream: None },
                 Some(after),
                 heal(),
             );

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::Plan;
+use crate::{
+    scenario::Plan,
+    toxics::{Stream, Toxic},
+};
 
 /// The version that this harness writes and reads.
 pub const HISTORY_VERSION: u32 = 1;
@@ -142,6 +145,12 @@ pub enum Event {
         /// What.
         #[serde(flatten)]
         wire: Wire,
+    },
+
+    /// Links run through proxies that tell nothing of what passes on them: there are no `wire` records in this run.
+    Unobserved {
+        /// Whose proxies they are.
+        by: String,
     },
 
     /// Something happened within a node that no tap sees. Recorded only when a run is asked for it (`gauntlet explore`
@@ -614,6 +623,9 @@ pub enum Fault {
     BlackHole {
         /// The link.
         link: String,
+        /// Only in this direction; both when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<Stream>,
     },
     /// Octets on a link arrive later.
     Delay {
@@ -626,6 +638,30 @@ pub enum Fault {
     Reset {
         /// The link.
         link: String,
+    },
+    /// A toxic works on a link.
+    Toxic {
+        /// The link.
+        link: String,
+        /// The toxic, as in Toxiproxy.
+        toxic: Toxic,
+    },
+    /// A link refuses connections, and its open ones are reset.
+    Down {
+        /// The link.
+        link: String,
+    },
+    /// The next reply on a link is garbled: it has no code any more.
+    Garble {
+        /// The link.
+        link: String,
+    },
+    /// The next reply on a link is held up.
+    DelayReply {
+        /// The link.
+        link: String,
+        /// For how long, microseconds.
+        latency_us: u64,
     },
 }
 
@@ -646,7 +682,25 @@ impl Fault {
             Self::Partition { .. }
             | Self::BlackHole { .. }
             | Self::Delay { .. }
-            | Self::Reset { .. } => None,
+            | Self::Reset { .. }
+            | Self::Toxic { .. }
+            | Self::Down { .. }
+            | Self::Garble { .. }
+            | Self::DelayReply { .. } => None,
+        }
+    }
+
+    /// The link `from>to` that the fault strikes, when it strikes a link.
+    pub fn link(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::BlackHole { link, .. }
+            | Self::Delay { link, .. }
+            | Self::Reset { link }
+            | Self::Toxic { link, .. }
+            | Self::Down { link }
+            | Self::Garble { link }
+            | Self::DelayReply { link, .. } => link.split_once('>'),
+            _ => None,
         }
     }
 

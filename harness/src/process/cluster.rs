@@ -25,7 +25,7 @@ use super::{
     clock,
     disk::NodeFiles,
     endpoint::Endpoint,
-    links::Links,
+    links::{LinkError, Links},
     namespace::{self, Door, Namespaces},
     needs,
     node::{Running, Stopped},
@@ -34,10 +34,12 @@ use super::{
     volume::{self, Volume},
 };
 use crate::{
+    check,
     history::{Fault, NodeView},
     scenario::{Database, Plan, Scenario},
     substrate::{Cluster, ClusterError, Mailboxes, settings_config},
     tap::Board,
+    toxics::remote::Remote,
 };
 
 pub(super) const SECRET: &str = "the secret of an organization on loopback";
@@ -163,7 +165,7 @@ impl ProcessCluster {
             .unwrap_or(i64::MAX)
             .saturating_sub_unsigned(board.recorder().now_us());
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
-            links: Arc::new(Links::new(board.clone(), namespaces.clone())),
+            links: Arc::new(Links::new(board.clone(), plan.seed, namespaces.clone())),
             namespaces,
             endpoint: Endpoint::new(),
             scenario: plan.scenario.clone(),
@@ -196,6 +198,14 @@ impl ProcessCluster {
         let nodes = self.inner.nodes();
         let group = nodes[name].starved.as_ref()?;
         Some(group.throttled().expect("cpu.stat"))
+    }
+}
+
+impl ProcessCluster {
+    /// Lets all links run through proxies of that Toxiproxy instead of taps of our own. Nothing is known of the SMTP on them
+    /// then; the history says so. To be called before the first link is used.
+    pub fn use_toxiproxy(&self, remote: Arc<Remote>) {
+        self.inner.links.use_toxiproxy(remote);
     }
 }
 
@@ -379,17 +389,21 @@ impl Inner {
                 self.check_host(a)?;
                 self.check_host(b)?;
                 match &self.namespaces {
-                    Some(all) => all.begin(fault).map_err(cut_error)?,
-                    None => self.links.begin(fault),
+                    Some(all) => all.begin(fault).map_err(cut_error),
+                    None => self.begin(fault),
                 }
-                Ok(())
             }
-            Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => {
+            Fault::BlackHole { link, .. }
+            | Fault::Delay { link, .. }
+            | Fault::Reset { link }
+            | Fault::Toxic { link, .. }
+            | Fault::Down { link }
+            | Fault::Garble { link }
+            | Fault::DelayReply { link, .. } => {
                 let (from, to) = link.split_once('>').ok_or_else(|| ClusterError::Unknown(format!("link {link}")))?;
                 self.check_host(from)?;
                 self.check_host(to)?;
-                self.links.begin(fault);
-                Ok(())
+                self.begin(fault)
             }
         }
     }
@@ -402,7 +416,7 @@ impl Inner {
                 return Err(not_running(name));
             }
             let disk = own_disk(node, name, "a crash of the host")?;
-            self.links.begin(&fault);
+            self.begin(&fault)?;
             let dark = disk.cut_power();
             self.stop(name, node);
             if dark.is_err() {
@@ -421,6 +435,21 @@ impl Inner {
             }
             let set = clock::set(&node.files.clock_offset(), scaled);
             set.map_err(io_error(format!("set the clock of {name}")))
+        })
+    }
+
+    fn begin(&self, fault: &Fault) -> Result<(), ClusterError> {
+        self.links.begin(fault).map_err(|error| match error {
+            LinkError::ToxicExists => ClusterError::State(error.to_string()),
+            LinkError::NotApplicable(reason) => ClusterError::NotApplicable {
+                fault: format!("this fault ({})", check::evidence::fault(fault)),
+                substrate: "process through a Toxiproxy",
+                reason: reason.into(),
+            },
+            LinkError::Remote(error) => ClusterError::Io {
+                what: "change a link".into(),
+                error: error.to_string(),
+            },
         })
     }
 

@@ -11,13 +11,49 @@ use std::{
     time::Duration,
 };
 
+use rand_chacha::rand_core::Rng;
+
 use super::namespace::Namespaces;
 use crate::{
-    history::Fault,
-    tap::{Board, FlowState, LinkState, Proxy},
+    history::{Event, Fault},
+    scenario,
+    tap::{Board, Direction, Link, LinkState, Proxy, ReplyFault},
+    toxics::{
+        Kind, Stream, Toxic,
+        remote::{Remote, RemoteError, RemoteProxy, RemoteState},
+    },
 };
 
 type Name = (String, String);
+
+/// Why a fault of a link could not begin.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("toxic already exists")]
+    ToxicExists,
+    /// Whoever stands on the links cannot do it, and why.
+    #[error("{0}")]
+    NotApplicable(&'static str),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+/// What stands on a link.
+#[derive(Debug)]
+enum Tap {
+    Own(Proxy),
+    /// A Toxiproxy's proxy: nothing is known of what passes.
+    External(RemoteProxy),
+}
+
+impl Tap {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Own(proxy) => proxy.address(),
+            Self::External(proxy) => proxy.address(),
+        }
+    }
+}
 
 /// All links of a cluster.
 #[derive(Debug)]
@@ -25,23 +61,30 @@ pub(super) struct Links {
     board: Arc<Board>,
     /// Where the nodes are, when each has a network of its own.
     namespaces: Option<Arc<Namespaces>>,
+    /// What toxics leave to chance comes from it.
+    seed: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    taps: BTreeMap<Name, Proxy>,
+    taps: BTreeMap<Name, Tap>,
+    /// Whose proxies are taken instead of our own.
+    toxiproxy: Option<Arc<Remote>>,
+    /// What the Toxiproxy has refused when nobody could be told.
+    failed: Option<RemoteError>,
     /// Where a host is to be reached, when it is; of a sink by whom.
     targets: BTreeMap<(Option<String>, String), SocketAddr>,
-    /// Partitions, delays and black holes that are in effect.
+    /// Faults that last and are in effect, in the order in which they began.
     faults: Vec<Fault>,
 }
 
 impl Links {
-    pub(super) fn new(board: Arc<Board>, namespaces: Option<Arc<Namespaces>>) -> Self {
+    pub(super) fn new(board: Arc<Board>, seed: u64, namespaces: Option<Arc<Namespaces>>) -> Self {
         Self {
             board,
             namespaces,
+            seed,
             state: Mutex::new(State::default()),
         }
     }
@@ -53,15 +96,44 @@ impl Links {
         if let Some(tap) = state.taps.get(&name) {
             return Ok(tap.address());
         }
-        let (link, target) = (self.board.link(from, to), state.target(from, to));
-        let tap = match &self.namespaces {
-            None => Proxy::start(link, target)?,
-            Some(all) => Proxy::on(all.listen(from, to)?, link, target, all.dial(from, to))?,
+        let tap = match &state.toxiproxy {
+            Some(remote) => {
+                if state.taps.is_empty() {
+                    let by = format!("a Toxiproxy at {}", remote.api());
+                    self.board.recorder().record(Event::Unobserved { by });
+                }
+                Tap::External(
+                    remote
+                        .create(&format!("{from}>{to}"))
+                        .map_err(io::Error::other)?,
+                )
+            }
+            None => {
+                let link = self.board.link(from, to);
+                let purpose = format!("toxics {}", link.name());
+                let seed = scenario::stream(self.seed, &purpose).next_u64();
+                let target = state.target(from, to);
+                Tap::Own(match &self.namespaces {
+                    None => Proxy::start(link, target, seed)?,
+                    Some(all) => {
+                        let (listener, dial) = (all.listen(from, to)?, all.dial(from, to));
+                        Proxy::on(listener, link, target, dial, seed)?
+                    }
+                })
+            }
         };
-        state.set(&tap);
         let address = tap.address();
-        state.taps.insert(name, tap);
-        Ok(address)
+        state.taps.insert(name.clone(), tap);
+        state.set(&name).map_err(io::Error::other)?;
+        match &state.failed {
+            Some(failed) => Err(io::Error::other(failed.clone())),
+            None => Ok(address),
+        }
+    }
+
+    /// Taps that are made from now on are proxies of this Toxiproxy.
+    pub(super) fn use_toxiproxy(&self, remote: Arc<Remote>) {
+        self.state().toxiproxy = Some(remote);
     }
 
     /// Where `to` is to be reached from now on; `None`: it is dead. With `from`, only on that link.
@@ -72,28 +144,64 @@ impl Links {
             Some(target) => drop(state.targets.insert(key, target)),
             None => drop(state.targets.remove(&key)),
         }
-        for ((from, _), tap) in state.taps.iter().filter(|((_, host), _)| host == to) {
-            tap.set_target(state.target(from, to));
+        let there: Vec<Name> = state
+            .taps
+            .keys()
+            .filter(|(_, host)| host == to)
+            .cloned()
+            .collect();
+        for name in there {
+            let target = state.target(&name.0, &name.1);
+            if let Some(Tap::Own(tap)) = state.taps.get(&name) {
+                tap.set_target(target);
+            } else if let Err(error) = state.set(&name) {
+                state.failed.get_or_insert(error);
+            }
         }
     }
 
-    /// A partition, delay or black hole begins, or open connections are reset.
-    pub(super) fn begin(&self, fault: &Fault) {
+    /// A fault of the network begins, or open connections are reset.
+    ///
+    /// # Errors
+    /// The link has a toxic of that name, or what stands on the links cannot do it.
+    pub(super) fn begin(&self, fault: &Fault) -> Result<(), LinkError> {
         let mut state = self.state();
-        if let Fault::Reset { link } = fault {
-            let meant = state.taps.values().filter(|tap| tap.link().name() == link);
-            return meant.for_each(|tap| tap.change(LinkState::reset));
+        if state.toxiproxy.is_some()
+            && let Some(reason) = beyond_toxiproxy(fault)
+        {
+            return Err(LinkError::NotApplicable(reason));
+        }
+        match fault {
+            Fault::Reset { .. } => {
+                if let Some(Tap::Own(tap)) = fault.link().and_then(|link| state.tap(link)) {
+                    tap.change(LinkState::reset);
+                }
+                return Ok(());
+            }
+            Fault::Garble { link } => self.link(link).replies().add(ReplyFault::Garble),
+            Fault::DelayReply { link, latency_us } => {
+                let time = Duration::from_micros(*latency_us);
+                self.link(link).replies().add(ReplyFault::Delay(time));
+            }
+            Fault::Toxic { link, toxic } => {
+                let same = |other: &Fault| matches!(other, Fault::Toxic { link: on, toxic: other } if on == link && other.name == toxic.name);
+                if state.faults.iter().any(same) {
+                    return Err(LinkError::ToxicExists);
+                }
+            }
+            _ => {}
         }
         state.faults.push(fault.clone());
-        for tap in state.taps.values() {
-            if let Fault::HostCrash { node } = fault
-                && (tap.link().from() == node || tap.link().to() == node)
-            {
+        if let Fault::HostCrash { node } = fault {
+            for ((from, to), tap) in &state.taps {
                 // What is open falls silent, and never recovers; the handshakes of new connections wait for the host.
-                tap.change(|state| state.set_black_hole(true));
+                if let (true, Tap::Own(tap)) = (from == node || to == node, tap) {
+                    tap.change(|state| state.set_black_hole(true));
+                }
             }
-            state.set(tap);
         }
+        state.set_all()?;
+        Ok(())
     }
 
     /// …and ends, if it is in effect.
@@ -103,13 +211,31 @@ impl Links {
             return false;
         };
         state.faults.remove(at);
-        state.taps.values().for_each(|tap| state.set(tap));
+        if let Err(error) = state.set_all() {
+            state.failed.get_or_insert(error);
+        }
+        // A reply that was struck already stays as it was.
+        match fault {
+            Fault::Garble { link } => {
+                self.link(link).replies().take_back(ReplyFault::Garble);
+            }
+            Fault::DelayReply { link, latency_us } => {
+                let time = Duration::from_micros(*latency_us);
+                self.link(link).replies().take_back(ReplyFault::Delay(time));
+            }
+            _ => {}
+        }
         true
     }
 
     /// Ends all taps with their connections.
     pub(super) fn shutdown(&self) {
         self.state().taps.clear();
+    }
+
+    fn link(&self, link: &str) -> Arc<Link> {
+        let (from, to) = link.split_once('>').unwrap_or((link, ""));
+        self.board.link(from, to)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,28 +252,117 @@ impl State {
             .copied()
     }
 
-    /// Brings a tap into the state that the faults in effect give it.
-    fn set(&self, tap: &Proxy) {
-        let link = tap.link();
-        let (from, to, name) = (link.from(), link.to(), link.name());
-        let delay = delay(&self.faults, name);
-        let to_server = FlowState {
-            held: is_cut(&self.faults, from, to),
-            delay,
+    fn tap(&self, (from, to): (&str, &str)) -> Option<&Tap> {
+        self.taps.get(&(from.to_string(), to.to_string()))
+    }
+
+    fn set_all(&mut self) -> Result<(), RemoteError> {
+        let all: Vec<Name> = self.taps.keys().cloned().collect();
+        all.iter().try_for_each(|name| self.set(name))
+    }
+
+    /// Brings a link's tap into the state that the faults in effect give it.
+    fn set(&mut self, name: &Name) -> Result<(), RemoteError> {
+        let wanted = self.remote_state(name);
+        match self.taps.get_mut(name) {
+            None => {}
+            Some(Tap::External(proxy)) => proxy.become_this(wanted)?,
+            Some(Tap::Own(_)) => self.set_own(name),
+        }
+        Ok(())
+    }
+
+    /// What the faults in effect are in toxics.
+    fn remote_state(&self, (from, to): &Name) -> RemoteState {
+        let on = (from.as_str(), to.as_str());
+        let on_link = || self.faults.iter().filter(|fault| fault.link() == Some(on));
+        let mut toxics = Vec::new();
+        for stream in Stream::BOTH {
+            let mut add = |word: &str, kind| {
+                let name = format!("gauntlet_{word}_{stream}");
+                toxics.push(Toxic {
+                    name,
+                    ..Toxic::new(kind, stream)
+                });
+            };
+            let lost = on_link().any(|fault| {
+                matches!(fault, Fault::BlackHole { stream: way, .. } if way.is_none_or(|way| way == stream))
+            });
+            if lost {
+                add("black_hole", Kind::Timeout { timeout: 0 });
+            }
+            let delay = on_link().filter_map(|fault| match fault {
+                Fault::Delay { latency_us, .. } => Some(latency_us.div_ceil(1000)),
+                _ => None,
+            });
+            if let Some(latency) = delay.max() {
+                add("delay", Kind::Latency { latency, jitter: 0 });
+            }
+        }
+        toxics.extend(on_link().filter_map(|fault| match fault {
+            Fault::Toxic { toxic, .. } => Some(toxic.clone()),
+            _ => None,
+        }));
+        let down = on_link().any(|fault| matches!(fault, Fault::Down { .. }));
+        RemoteState {
+            target: self.target(from, to).filter(|_| !down),
+            toxics,
+        }
+    }
+
+    fn set_own(&self, (from, to): &Name) {
+        let Some(Tap::Own(tap)) = self.tap((from, to)) else {
+            return;
         };
-        let to_client = FlowState {
-            held: is_cut(&self.faults, to, from),
-            delay,
+        let on_link = || {
+            let on = (from.as_str(), to.as_str());
+            self.faults.iter().filter(move |f| f.link() == Some(on))
         };
-        let black_hole = self
-            .faults
-            .iter()
-            .any(|fault| matches!(fault, Fault::BlackHole { link } if link == name));
-        tap.change(|state| {
-            state.to_server = to_server;
-            state.to_client = to_client;
-            state.set_black_hole(black_hole);
+        let delay = on_link().filter_map(|fault| match fault {
+            Fault::Delay { latency_us, .. } => Some(*latency_us),
+            _ => None,
         });
+        let delay = Duration::from_micros(delay.max().unwrap_or(0));
+        tap.change(|state| {
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                let (sender, receiver) = match direction {
+                    Direction::ToServer => (from, to),
+                    Direction::ToClient => (to, from),
+                };
+                let lost = on_link().any(|fault| {
+                    matches!(fault, Fault::BlackHole { stream, .. }
+                        if stream.is_none_or(|stream| stream == direction.into()))
+                });
+                let flow = state.flow_mut(direction);
+                flow.held = is_cut(&self.faults, sender, receiver);
+                flow.delay = delay;
+                flow.set_black_hole(lost);
+            }
+            state.set_down(on_link().any(|fault| matches!(fault, Fault::Down { .. })));
+            let toxics: Vec<&Toxic> = on_link()
+                .filter_map(|fault| match fault {
+                    Fault::Toxic { toxic, .. } => Some(toxic),
+                    _ => None,
+                })
+                .collect();
+            state.toxics.become_these(&toxics);
+        });
+    }
+}
+
+/// Why a Toxiproxy cannot do it, if it cannot.
+fn beyond_toxiproxy(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Partition { .. } => {
+            Some("a Toxiproxy drops octets, and cannot send them again after healing")
+        }
+        Fault::Reset { .. } => {
+            Some("a Toxiproxy resets a connection only when octets come (`type = \"reset_peer\"`)")
+        }
+        Fault::Garble { .. } | Fault::DelayReply { .. } => {
+            Some("a Toxiproxy does not know what a reply is")
+        }
+        _ => None,
     }
 }
 
@@ -162,39 +377,37 @@ fn is_cut(faults: &[Fault], from: &str, to: &str) -> bool {
     })
 }
 
-/// The longest delay of a link, in both directions.
-fn delay(faults: &[Fault], name: &str) -> Duration {
-    let of = |fault: &Fault| match fault {
-        Fault::Delay { link, latency_us } if link == name => Some(*latency_us),
-        _ => None,
-    };
-    Duration::from_micros(faults.iter().filter_map(of).max().unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::history::Recorder;
 
+    fn own(state: &State, from: &str, to: &str) -> LinkState {
+        match state.tap((from, to)) {
+            Some(Tap::Own(tap)) => tap.state(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn held(links: &Links, from: &str, to: &str) -> (bool, bool) {
         links.address(from, to).expect("a tap");
         let state = links.state();
-        let state = state.taps[&(from.to_string(), to.to_string())].state();
+        let state = own(&state, from, to);
         (state.to_server.held, state.to_client.held)
     }
 
     #[tokio::test]
     async fn partitions_overlap_and_reach_later_taps() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board, None);
+        let links = Links::new(board, 1, None);
         links.address("n1", "n2").expect("a tap");
         let partition = |one_way| Fault::Partition {
             a: "n1".into(),
             b: "n2".into(),
             one_way,
         };
-        links.begin(&partition(false));
-        links.begin(&partition(true));
+        links.begin(&partition(false)).expect("begun");
+        links.begin(&partition(true)).expect("begun");
         assert_eq!(held(&links, "n1", "n2"), (true, true));
         assert_eq!(
             held(&links, "n2", "n1"),
@@ -213,20 +426,70 @@ mod tests {
     #[tokio::test]
     async fn delays_and_targets_are_per_link() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board, None);
-        links.begin(&Fault::Delay {
+        let links = Links::new(board, 1, None);
+        let delay = Fault::Delay {
             link: "n1>sink-1".into(),
             latency_us: 70,
-        });
+        };
+        links.begin(&delay).expect("begun");
         links.address("n1", "sink-1").expect("a tap");
         let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
         links.set_target(Some("n1"), "sink-1", Some(port(1)));
         links.set_target(None, "n2", Some(port(2)));
         let state = links.state();
-        let tap = &state.taps[&("n1".to_string(), "sink-1".to_string())];
-        assert_eq!(tap.state().to_client.delay, Duration::from_micros(70));
+        let tap = own(&state, "n1", "sink-1");
+        assert_eq!(tap.to_client.delay, Duration::from_micros(70));
         assert_eq!(state.target("n1", "sink-1"), Some(port(1)));
         assert_eq!(state.target("n2", "sink-1"), None);
         assert_eq!(state.target("client-1", "n2"), Some(port(2)));
+    }
+
+    #[tokio::test]
+    async fn toxics_and_one_way_holes_begin_and_end_with_their_faults() {
+        let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
+        let links = Links::new(board, 1, None);
+        let state = |links: &Links| {
+            links.address("n1", "n2").expect("a tap");
+            let state = links.state();
+            own(&state, "n1", "n2")
+        };
+        let link = || "n1>n2".to_string();
+        let toxic = |name: &str| Fault::Toxic {
+            link: link(),
+            toxic: Toxic {
+                name: name.into(),
+                ..Toxic::new(Kind::SlowClose { delay: 5 }, Stream::Upstream)
+            },
+        };
+        links.begin(&toxic("a")).expect("begun");
+        assert_eq!(links.begin(&toxic("a")), Err(LinkError::ToxicExists));
+        links.begin(&toxic("b")).expect("begun");
+        let before = state(&links);
+        assert_eq!(before.toxics.of(Stream::Upstream).len(), 2);
+        let hole = Fault::BlackHole {
+            link: link(),
+            stream: Some(Stream::Upstream),
+        };
+        links.begin(&hole).expect("begun");
+        links.begin(&Fault::Down { link: link() }).expect("begun");
+        let now = state(&links);
+        assert!(now.is_down() && !now.connects());
+        assert!(
+            Arc::ptr_eq(
+                now.toxics.of(Stream::Upstream),
+                before.toxics.of(Stream::Upstream)
+            ),
+            "toxics at work are left alone"
+        );
+        assert!(links.end(&hole) && links.end(&Fault::Down { link: link() }));
+        assert!(links.end(&toxic("a")));
+        let after = state(&links);
+        assert!(after.connects() && !after.is_down());
+        let names: Vec<&str> = after
+            .toxics
+            .all()
+            .map(|toxic| toxic.name.as_str())
+            .collect();
+        assert_eq!(names, ["b"]);
     }
 }

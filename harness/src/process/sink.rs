@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn what_takes_the_port_of_a_sink_that_is_down_gets_no_mail() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Arc::new(Links::new(board, None));
+        let links = Arc::new(Links::new(board, 1, None));
         let tap = links.address("n1", "sink-1").expect("a tap");
         let sink = SinkListener::bind("sink-1", &["n1".to_owned()], links).expect("a sink");
         let port = sink.ports[0].1.local_addr().expect("an address");

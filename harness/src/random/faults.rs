@@ -151,7 +151,7 @@ pub(super) fn on_link(dice: &mut Dice, kind: &str, from: String, to: String) -> 
             };
             (part(a, b, true), heal, 1)
         }
-        "black-hole" => (Step::BlackHole { link }, heal, 1),
+        "black-hole" => (Step::BlackHole { link, stream: None }, heal, 1),
         "delay" => {
             let latency = Span(dice.span(Duration::from_millis(5), Duration::from_secs(3)));
             (Step::Delay { link, latency }, heal, 1)

@@ -69,7 +69,7 @@ impl ActiveFaults {
         }
     }
 
-    /// Takes back every partition, delay and black hole between these hosts, or with one of them, or all.
+    /// Takes back every fault of the network between these hosts, or with one of them, or all.
     pub(crate) fn heal_network(
         &self,
         a: Option<&str>,
@@ -78,8 +78,8 @@ impl ActiveFaults {
         let concerns = |fault: &Fault| {
             let hosts = match fault {
                 Fault::Partition { a, b, .. } => Some((a.as_str(), b.as_str())),
-                Fault::BlackHole { link } | Fault::Delay { link, .. } => link.split_once('>'),
-                _ => None,
+                Fault::Reset { .. } => None,
+                other => other.link(),
             };
             hosts.is_some_and(|(x, y)| {
                 [a, b]
@@ -206,7 +206,11 @@ impl ActiveFaults {
                 | Fault::Save { .. }
                 | Fault::Partition { .. }
                 | Fault::BlackHole { .. }
-                | Fault::Delay { .. } => true,
+                | Fault::Delay { .. }
+                | Fault::Toxic { .. }
+                | Fault::Down { .. }
+                | Fault::Garble { .. }
+                | Fault::DelayReply { .. } => true,
                 Fault::ProcessCrash { .. }
                 | Fault::HostCrash { .. }
                 | Fault::Destroy { .. }

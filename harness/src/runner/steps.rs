@@ -234,8 +234,19 @@ fn fault(step: &Step) -> Option<Fault> {
             let latency_us = u64::try_from(latency.0.as_micros()).unwrap_or(u64::MAX);
             Fault::Delay { link, latency_us }
         }
-        Step::BlackHole { link } => Fault::BlackHole { link },
+        Step::BlackHole { link, stream } => Fault::BlackHole { link, stream },
         Step::Reset { link } => Fault::Reset { link },
+        Step::Toxic(step) => Fault::Toxic {
+            // A plan's toxics were checked when its scenario was read.
+            toxic: step.toxic().ok()?,
+            link: step.link,
+        },
+        Step::Down { link } => Fault::Down { link },
+        Step::Garble { link } => Fault::Garble { link },
+        Step::DelayReply { link, latency } => {
+            let latency_us = u64::try_from(latency.0.as_micros()).unwrap_or(u64::MAX);
+            Fault::DelayReply { link, latency_us }
+        }
         _ => return None,
     })
 }

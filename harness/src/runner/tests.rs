@@ -409,7 +409,7 @@ async fn what_a_substrate_cannot_do_ends_the_run() {
     );
     insta::assert_snapshot!(ran.lines(&["Fault", "step", "end"]), @r#"
     0.015 step 0: black hole on n1>n2
-    0.015 FaultPlanned { fault: 1, what: BlackHole { link: "n1>n2" }, trigger: None }
+    0.015 FaultPlanned { fault: 1, what: BlackHole { link: "n1>n2", stream: None }, trigger: None }
     0.015 FaultFailed { fault: 1, reason: "a black hole is not possible on fake: it has no links" }
     0.015 end: not applicable: a black hole is not possible on fake: it has no links
     "#);

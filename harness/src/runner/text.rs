@@ -89,8 +89,21 @@ pub(crate) fn text(step: &Step) -> String {
             one_way: true,
         }) => format!("hold back what goes from {a} to {b}"),
         Step::Delay { link, latency } => format!("delay {link} by {latency}"),
-        Step::BlackHole { link } => format!("black hole on {link}"),
+        Step::BlackHole { link, stream: None } => format!("black hole on {link}"),
+        Step::BlackHole {
+            link,
+            stream: Some(stream),
+        } => format!("black hole on {link} ({stream} alone)"),
         Step::Reset { link } => format!("reset {link}"),
+        Step::Toxic(step) => match step.toxic() {
+            Ok(toxic) => format!("toxic {toxic} on {}", step.link),
+            Err(error) => format!("toxic on {}: {error}", step.link),
+        },
+        Step::Down { link } => format!("take {link} down"),
+        Step::Garble { link } => format!("garble the next reply on {link}"),
+        Step::DelayReply { link, latency } => {
+            format!("hold the next reply on {link} up for {latency}")
+        }
         Step::Heal { a, b } => match (a, b) {
             (Some(a), Some(b)) => format!("heal the network between {a} and {b}"),
             (Some(host), None) | (None, Some(host)) => format!("heal the network around {host}"),

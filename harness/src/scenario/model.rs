@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use crate::toxics::{Kind, Stream, Toxic};
 
 /// A scenario file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -285,13 +286,35 @@ pub enum Step {
     BlackHole {
         /// `from>to`
         link: String,
+        /// Only in this direction; both when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<Stream>,
     },
     /// A link's open connections are reset.
     Reset {
         /// `from>to`
         link: String,
     },
-    /// Takes back every partition, delay and black hole (between two hosts, or all when left out).
+    /// A toxic works on a link, as in Toxiproxy.
+    Toxic(ToxicStep),
+    /// A link refuses connections, and its open ones are reset.
+    Down {
+        /// `from>to`
+        link: String,
+    },
+    /// The next reply on a link is garbled: its code becomes three letters.
+    Garble {
+        /// `from>to`
+        link: String,
+    },
+    /// The next reply on a link is held up, and what follows it on its connection.
+    DelayReply {
+        /// `from>to`
+        link: String,
+        /// For how long; real time on every substrate, never scaled.
+        latency: Span,
+    },
+    /// Takes back every fault of the network but resets (between two hosts, or all when left out).
     Heal {
         /// One host.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -632,6 +655,52 @@ pub struct Partition {
     /// Only what goes from `a` to `b` is held back.
     #[serde(default)]
     pub one_way: bool,
+}
+
+/// A toxic step: type, attributes and units are Toxiproxy's, and real time on every substrate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ToxicStep {
+    /// `from>to`
+    pub link: String,
+    /// `latency`, `bandwidth`, `slow_close`, `timeout`, `reset_peer`, `slicer`, `limit_data`
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The direction.
+    #[serde(default)]
+    pub stream: Stream,
+    /// The share of connections that it works on, 0 to 1.
+    #[serde(default = "every_connection")]
+    pub toxicity: f32,
+    /// `<type>_<stream>` when left out; a link has one toxic of a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Those of the type; 0 when left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, u64>,
+}
+
+fn every_connection() -> f32 {
+    1.0
+}
+
+impl ToxicStep {
+    /// The toxic.
+    ///
+    /// # Errors
+    /// There is no such type, or it has no such attribute.
+    pub fn toxic(&self) -> Result<Toxic, String> {
+        let mut kind = Kind::of_type(&self.type_name)
+            .ok_or_else(|| format!("there is no toxic `{}`", self.type_name))?;
+        kind.set(&self.attributes)
+            .map_err(|error| error.to_string())?;
+        let toxic = Toxic::new(kind, self.stream);
+        Ok(Toxic {
+            name: self.name.clone().unwrap_or_else(|| toxic.name.clone()),
+            toxicity: self.toxicity,
+            ..toxic
+        })
+    }
 }
 
 /// How a sink answers.

@@ -5,12 +5,15 @@
 use std::ops::Range;
 
 use super::{
-    SinkBehaviour, Step, Submit, Trigger,
+    SinkBehaviour, Step, Submit, ToxicStep, Trigger,
     places::Place,
     spelling,
     validate::{Check, Strictness, is_client, quoted},
 };
-use crate::tap::When;
+use crate::{
+    tap::When,
+    toxics::{self, Kind},
+};
 
 /// Checks all steps and triggers.
 pub(super) fn steps(check: &mut Check<'_>, root: &Place<'_>) {
@@ -56,6 +59,10 @@ pub(crate) const fn key(step: &Step) -> &'static str {
         Step::Delay { .. } => "delay",
         Step::BlackHole { .. } => "black-hole",
         Step::Reset { .. } => "reset",
+        Step::Toxic(_) => "toxic",
+        Step::Down { .. } => "down",
+        Step::Garble { .. } => "garble",
+        Step::DelayReply { .. } => "delay-reply",
         Step::Heal { .. } => "heal",
         Step::Sink { .. } => "sink",
         Step::Idle { .. } => "idle",
@@ -91,6 +98,10 @@ const fn may_be_triggered(step: &Step) -> bool {
             | Step::Delay { .. }
             | Step::BlackHole { .. }
             | Step::Reset { .. }
+            | Step::Toxic(_)
+            | Step::Down { .. }
+            | Step::Garble { .. }
+            | Step::DelayReply { .. }
             | Step::Heal { .. }
     )
 }
@@ -172,13 +183,15 @@ impl Check<'_> {
                     );
                 }
             }
-            Step::Delay { link, latency } => {
+            Step::Delay { link, latency } | Step::DelayReply { link, latency } => {
                 self.link(link, &at.key("link").span, false);
                 self.positive(*latency, &at.key("latency").span);
             }
-            Step::BlackHole { link } | Step::Reset { link } => {
-                self.link(link, &at.key("link").span, false)
-            }
+            Step::BlackHole { link, .. }
+            | Step::Reset { link }
+            | Step::Down { link }
+            | Step::Garble { link } => self.link(link, &at.key("link").span, false),
+            Step::Toxic(toxic) => self.toxic(toxic, &at),
             Step::Heal { a, b } => {
                 match (a, b) {
                     (None, None) => {}
@@ -303,6 +316,42 @@ impl Check<'_> {
             if let Some(span) = span {
                 self.positive(span, &at.key(key).span);
             }
+        }
+    }
+
+    fn toxic(&mut self, toxic: &ToxicStep, at: &Place<'_>) {
+        self.link(&toxic.link, &at.key("link").span, false);
+        let Some(mut kind) = Kind::of_type(&toxic.type_name) else {
+            let types = toxics::toxic_types().iter().map(|(name, _)| *name);
+            let help = spelling::help(&toxic.type_name, types);
+            let message = format!("there is no toxic `{}`", toxic.type_name);
+            return self.problem(&at.key("type").span, message, "no such type", help);
+        };
+        for (name, value) in &toxic.attributes {
+            if let Err(error) = kind.set(&[(name.clone(), *value)].into()) {
+                let help = spelling::help(name, error.known.iter().copied());
+                let place = at.key("attributes").key(name);
+                self.problem(
+                    &place.key,
+                    format!("`{}` has no attribute `{name}`", toxic.type_name),
+                    "no such attribute",
+                    help,
+                );
+            }
+        }
+        if !(0.0..=1.0).contains(&toxic.toxicity) {
+            let help = "the share of connections that it works on: 0 none, 1 all".to_owned();
+            self.problem(
+                &at.key("toxicity").span,
+                format!("a toxicity of {}", toxic.toxicity),
+                "0 to 1",
+                Some(help),
+            );
+        }
+        if self.scenario.on.iter().any(|on| on == "sim") {
+            let help = "write `on = [\"process\"]`".to_owned();
+            let message = "toxics work on `process` only: the simulated network has no sockets";
+            self.problem(&at.key, message, "not on `sim`", Some(help));
         }
     }
 

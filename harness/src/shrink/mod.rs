@@ -101,6 +101,10 @@ fn is_fault(step: &Step) -> bool {
             | Step::Delay { .. }
             | Step::BlackHole { .. }
             | Step::Reset { .. }
+            | Step::Toxic(_)
+            | Step::Down { .. }
+            | Step::Garble { .. }
+            | Step::DelayReply { .. }
     )
 }
 

@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use crate::scenario::{
-    Cluster, Partition, Scenario, Settle, SinkBehaviour, Span, Step, Submit, Trigger,
+    Cluster, Partition, Scenario, Settle, SinkBehaviour, Span, Step, Submit, ToxicStep, Trigger,
 };
 
 /// Durations that are tried in the place of longer ones, in seconds.
@@ -223,9 +223,13 @@ fn hosts(step: &mut Step, each: &mut dyn FnMut(&mut String)) {
             each(a);
             each(b);
         }
-        Step::Delay { link, .. } | Step::BlackHole { link } | Step::Reset { link } => {
-            ends(link, each)
-        }
+        Step::Delay { link, .. }
+        | Step::BlackHole { link, .. }
+        | Step::Reset { link }
+        | Step::Toxic(ToxicStep { link, .. })
+        | Step::Down { link }
+        | Step::Garble { link }
+        | Step::DelayReply { link, .. } => ends(link, each),
         Step::Heal { a, b } => a.iter_mut().chain(b).for_each(each),
         Step::Sink { sink, .. } => each(sink),
         Step::Idle { to, .. } | Step::PeerVerbs { to, .. } => each(to),
@@ -316,6 +320,19 @@ fn durations(step: &Step) -> Vec<Step> {
                 latency,
             })
             .collect(),
+        Step::DelayReply { link, latency } => shorter(*latency)
+            .map(|latency| Step::DelayReply {
+                link: link.clone(),
+                latency,
+            })
+            .collect(),
+        Step::BlackHole {
+            link,
+            stream: Some(_),
+        } => vec![Step::BlackHole {
+            link: link.clone(),
+            stream: None,
+        }],
         Step::Partition(partition) if partition.one_way => vec![Step::Partition(Partition {
             one_way: false,
             ..partition.clone()

@@ -28,7 +28,7 @@ use crate::{
     history::{Fault, MailboxMessage, NodeView},
     scenario::{Database, Plan, ResumedClock},
     substrate::{Cluster, ClusterError, Mailboxes, NodePlace, node_config, settings_config},
-    tap::Board,
+    tap::{Board, ReplyFault},
     workload::inspect,
 };
 
@@ -344,11 +344,34 @@ impl Cluster for SimCluster {
                 return Err(ClusterError::Unknown(format!("host {a} or {b}")));
             }
             Fault::Partition { a, b, one_way } => network.partition(a, b, *one_way),
-            Fault::BlackHole { link } => network.black_hole(self.known(link)?),
+            Fault::BlackHole { link, stream } => network.black_hole(self.known(link)?, *stream),
             Fault::Delay { link, latency_us } => {
                 network.delay(self.known(link)?, Duration::from_micros(*latency_us))
             }
             Fault::Reset { link } => network.reset(self.known(link)?),
+            Fault::Down { link } => network.take_down(self.known(link)?),
+            Fault::Garble { link } => {
+                network
+                    .link(self.known(link)?)
+                    .replies()
+                    .add(ReplyFault::Garble);
+            }
+            Fault::DelayReply { link, latency_us } => {
+                let time = Duration::from_micros(*latency_us);
+                network
+                    .link(self.known(link)?)
+                    .replies()
+                    .add(ReplyFault::Delay(time));
+            }
+            Fault::Toxic { link, toxic } => {
+                return Err(ClusterError::NotApplicable {
+                    fault: format!("the toxic `{}` on {link}", toxic.kind.type_name()),
+                    substrate: "sim",
+                    reason: "the simulated network has no proxy that octets wait in, and no closes that a proxy makes \
+                             (substrate `process`)"
+                        .into(),
+                });
+            }
         }
         Ok(())
     }
@@ -374,14 +397,27 @@ impl Cluster for SimCluster {
                 gate.thaw();
             }
             Fault::Partition { a, b, one_way } => network.heal_partition(a, b, *one_way),
-            Fault::BlackHole { link } => network.heal_black_hole(link),
+            Fault::BlackHole { link, stream } => network.heal_black_hole(link, *stream),
+            Fault::Down { link } => network.bring_up(link),
+            // A reply that was struck already stays as it was.
+            Fault::Garble { link } => {
+                network.link(link).replies().take_back(ReplyFault::Garble);
+            }
+            Fault::DelayReply { link, latency_us } => {
+                let time = Duration::from_micros(*latency_us);
+                network
+                    .link(link)
+                    .replies()
+                    .take_back(ReplyFault::Delay(time));
+            }
             Fault::Delay { link, .. } => network.delay(link, Duration::ZERO),
             Fault::ProcessCrash { .. }
             | Fault::HostCrash { .. }
             | Fault::Destroy { .. }
             | Fault::Revert { .. }
             | Fault::CpuStarved { .. }
-            | Fault::Reset { .. } => {
+            | Fault::Reset { .. }
+            | Fault::Toxic { .. } => {
                 return Err(ClusterError::State(
                     "a crash is healed by a start, a reset by nothing".into(),
                 ));

@@ -16,7 +16,7 @@ use super::{
     network::{SharedTap, tapped},
     pipe::{Pipe, Wakes},
 };
-use crate::tap::Direction;
+use crate::{tap::Direction, toxics::Stream};
 
 /// An end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +187,16 @@ impl Connection {
         self.end(side.other()).out.reset_arrival()
     }
 
-    /// Octets leave this side.
-    pub(super) fn write(&mut self, side: Side, octets: &[u8], wakes: &mut Wakes) {
+    /// Octets leave this side, and are held up for so long on their way.
+    pub(super) fn write(
+        &mut self,
+        side: Side,
+        octets: &[u8],
+        held_up: Duration,
+        wakes: &mut Wakes,
+    ) {
         let now = Instant::now();
-        let arrival = now + self.one_way();
+        let arrival = now + self.one_way() + held_up;
         match self.end(side.other()).life {
             Life::Closed | Life::Unknown => self.answer_with_reset(side, now, wakes),
             Life::HostGone => {
@@ -303,10 +309,14 @@ impl Connection {
         Some(Ended { tap, by, reset })
     }
 
-    /// What is under way in both directions is lost, and the connection never recovers.
-    pub(super) fn vanish(&mut self, now: Instant) {
-        self.client.out.vanish(now);
-        self.server.out.vanish(now);
+    /// What is under way in this direction, or in both, is lost, and so is what is sent later: it never recovers.
+    pub(super) fn vanish(&mut self, stream: Option<Stream>, now: Instant) {
+        if stream != Some(Stream::Downstream) {
+            self.client.out.vanish(now);
+        }
+        if stream != Some(Stream::Upstream) {
+            self.server.out.vanish(now);
+        }
     }
 
     /// Holds back what a partition cuts, and lets go what none cuts any more.

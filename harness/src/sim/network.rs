@@ -26,7 +26,10 @@ use super::{
     random,
     stream::SimListener,
 };
-use crate::tap::{Board, Fired, TapConnection};
+use crate::{
+    tap::{Board, Fired, Link, TapConnection},
+    toxics::Stream,
+};
 
 /// The network of one run. Everything that is asked of it must be asked within the run's runtime.
 pub struct SimNetwork {
@@ -44,7 +47,9 @@ pub(super) struct State {
     pub(super) connections: BTreeMap<u64, Connection>,
     serial: u64,
     partitions: Vec<Cut>,
-    black_holes: BTreeSet<String>,
+    /// One for each fault: the link, and the direction when it is only one.
+    black_holes: Vec<(String, Option<Stream>)>,
+    down: BTreeSet<String>,
     pub(super) delays: BTreeMap<String, Duration>,
     latencies: BTreeMap<String, Duration>,
     /// Those who connect and hear nothing, until something changes for the better.
@@ -160,25 +165,48 @@ impl SimNetwork {
         });
     }
 
-    /// Octets of the link's open connections vanish, now and for good; new connections hang.
-    pub fn black_hole(&self, link: &str) {
+    /// Octets of the link's open connections vanish, now and for good, in one direction or in both; new connections hang.
+    pub fn black_hole(&self, link: &str, stream: Option<Stream>) {
         self.with(|state| {
             let now = Instant::now();
-            state.black_holes.insert(link.to_owned());
+            state.black_holes.push((link.to_owned(), stream));
             for connection in state.connections.values_mut() {
                 if connection.link == link {
-                    connection.vanish(now);
+                    connection.vanish(stream, now);
                 }
             }
         });
     }
 
-    /// New connections can be opened again. The old ones never recover.
-    pub fn heal_black_hole(&self, link: &str) {
+    /// Takes one of them back: new connections can be opened again. The old ones never recover.
+    pub fn heal_black_hole(&self, link: &str, stream: Option<Stream>) {
         self.with(|state| {
-            state.black_holes.remove(link);
+            let holes = &mut state.black_holes;
+            let at = holes
+                .iter()
+                .position(|(on, way)| on == link && *way == stream);
+            if let Some(at) = at {
+                holes.remove(at);
+            }
             state.change();
         });
+    }
+
+    /// Both ends of the link's open connections see a reset, and new ones are refused.
+    pub fn take_down(&self, link: &str) {
+        self.with(|state| state.down.insert(link.to_owned()));
+        self.reset(link);
+    }
+
+    /// …and are taken again.
+    pub fn bring_up(&self, link: &str) {
+        self.with(|state| state.down.remove(link));
+    }
+
+    /// The link of that name, as the board has it.
+    pub(super) fn link(&self, name: &str) -> Arc<Link> {
+        let (from, to) = name.split_once('>').unwrap_or((name, ""));
+        self.board.link(from, to)
     }
 
     /// Octets of the link that are sent from now on take so much longer, in each direction.
@@ -308,12 +336,16 @@ impl State {
 
     /// Octets of new connections of this link can go from one host to the other.
     pub(super) fn is_open(&self, link: &str, from: &str, to: &str) -> bool {
-        !self.black_holes.contains(link) && !self.partitions.iter().any(|c| c.holds(from, to))
+        !self.black_holes.iter().any(|(on, _)| on == link)
+            && !self.partitions.iter().any(|c| c.holds(from, to))
     }
 
     pub(super) fn answer(&mut self, link: &str, from: &str, to: &str) -> Answer {
         if self.over || !self.is_open(link, from, to) {
             return Answer::Silence;
+        }
+        if self.down.contains(link) {
+            return Answer::Refusal;
         }
         match self.host(to) {
             Host { down: true, .. } => Answer::Silence,

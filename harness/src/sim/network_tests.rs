@@ -270,12 +270,12 @@ fn a_black_hole_eats_connections_for_good() {
         client.write_all(b"arrived").await.expect("a write");
         sleep(SHORT).await;
         client.write_all(b"eaten").await.expect("a write");
-        net.network.black_hole("n1>n2");
+        net.network.black_hole("n1>n2", None);
         client.write_all(b"eaten").await.expect("a write");
         server.write_all(b"eaten").await.expect("a write");
         assert_eq!(line(&mut server, 7).await, "arrived");
         assert!(timeout(DAY, net.network.connect("n1", "n2")).await.is_err());
-        net.network.heal_black_hole("n1>n2");
+        net.network.heal_black_hole("n1>n2", None);
         net.join(&mut listener).await;
         silent(&mut server, DAY).await;
         silent(&mut client, DAY).await;

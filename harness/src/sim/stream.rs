@@ -8,10 +8,12 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use reference_node::env::{BoxFuture, BoxStream, Listener};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -100,7 +102,11 @@ impl AsyncWrite for SimStream {
         let octets = &buf[..buf.len().min(room)];
         let mut fired = tapped(&self.tap, |tap| tap.observe(side.direction(), octets));
         fired.before();
-        let written = self.with(|connection, wakes| connection.write(side, octets, wakes));
+        let struck = self.strike(octets);
+        let (sent, held_up) = struck
+            .as_ref()
+            .map_or((octets, Duration::ZERO), |(sent, time)| (&sent[..], *time));
+        let written = self.with(|connection, wakes| connection.write(side, sent, held_up, wakes));
         let struck = !fired.is_empty();
         fired.after();
         // A trigger may have ended the process that writes: it must not go on.
@@ -128,6 +134,13 @@ impl AsyncWrite for SimStream {
 }
 
 impl SimStream {
+    /// What becomes of octets that were observed and go on now.
+    fn strike(&self, octets: &[u8]) -> Option<(Bytes, Duration)> {
+        // The board does not panic; and if it did, the tap is still usable.
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        tap.strike(self.side.direction(), octets)
+    }
+
     fn wait_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .reset_timer

@@ -11,9 +11,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
-use super::{Direction, Observer, TriggerError, When};
+use bytes::Bytes;
+
+use super::{Direction, Observer, ReplyFaults, TriggerError, When, reply_faults::ReplyLines};
 use crate::{
     history::{Event, Local, Recorder, Wire},
     scenario::{Span, Step, Trigger},
@@ -86,6 +89,7 @@ pub struct Link {
     to: String,
     shared: Arc<Shared>,
     connections: AtomicU32,
+    replies: ReplyFaults,
 }
 
 /// One connection on a link, as its tap sees it.
@@ -94,6 +98,7 @@ pub struct TapConnection {
     link: Arc<Link>,
     number: u32,
     observer: Observer,
+    lines: ReplyLines,
     closed: bool,
 }
 
@@ -150,6 +155,7 @@ impl Board {
                 to: to.into(),
                 shared: self.shared.clone(),
                 connections: AtomicU32::new(0),
+                replies: ReplyFaults::default(),
             })
         });
         link.clone()
@@ -344,6 +350,11 @@ impl Link {
         &self.to
     }
 
+    /// What strikes its next replies.
+    pub fn replies(&self) -> &ReplyFaults {
+        &self.replies
+    }
+
     /// A connection was opened.
     pub fn open(self: &Arc<Self>) -> (TapConnection, Fired) {
         let number = self.next_number();
@@ -353,6 +364,7 @@ impl Link {
                 link: self.clone(),
                 number,
                 observer: Observer::new(),
+                lines: ReplyLines::default(),
                 closed: false,
             },
             fired,
@@ -393,6 +405,18 @@ impl TapConnection {
         }
         let events = self.observer.feed(direction, octets);
         self.link.shared.happened(&self.link, self.number, events)
+    }
+
+    /// Octets that were observed go on now: what they become, and how long they wait before; `None`: they go as they are.
+    pub(crate) fn strike(
+        &mut self,
+        direction: Direction,
+        octets: &[u8],
+    ) -> Option<(Bytes, Duration)> {
+        match direction {
+            Direction::ToServer => None,
+            Direction::ToClient => self.link.replies.strike(&mut self.lines, octets),
+        }
     }
 
     /// The connection has ended: `by` is `client`, `server` or `tap`. Only the first call counts.

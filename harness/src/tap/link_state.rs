@@ -1,45 +1,56 @@
 //! What a link does to octets: its state, and the queue of one direction. No IO.
 //!
-//! Comes in: the state that the runner has set, octets with the time of their arrival. Goes out: which
-//! octets go on, and when. The proxy drives it with sockets. What shapes traffic further (bandwidth,
-//! jitter, slicing) has its place in [`FlowState`] and [`Flow`].
+//! Comes in: the state that the runner or the HTTP API has set, octets with the time of their arrival. Goes out: which
+//! octets go on, and when. The proxy drives it with sockets. What shapes traffic further is a [toxic](crate::toxics).
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
 use super::Direction;
+use crate::toxics::{Active, Chain, Next, Parcel, Stream, ToxicList};
 
 /// Octets that wait in one direction of one connection; beyond them the sender is slowed down, as TCP does.
 const QUEUED: usize = 256 * 1024;
 
+impl From<Direction> for Stream {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::ToServer => Self::Upstream,
+            Direction::ToClient => Self::Downstream,
+        }
+    }
+}
+
 /// The state of a link, for all its connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinkState {
     /// What happens to octets on their way to the server.
     pub to_server: FlowState,
     /// What happens to octets on their way to the client.
     pub to_client: FlowState,
-    /// Every connection is refused, and open ones are reset.
-    pub down: bool,
-    black_hole: bool,
-    /// How many black holes and resets there were; a connection compares, so that it misses none.
-    black_holes: u64,
+    down: bool,
+    /// The toxics of both directions.
+    pub toxics: ToxicList,
+    /// How many resets there were; a connection compares, so that it misses none.
     resets: u64,
 }
 
 /// The state of one direction.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FlowState {
     /// Octets are held back (a partition) until this is taken back; then they go on.
     pub held: bool,
     /// Octets arrive later by this much, in their order.
     pub delay: Duration,
+    black_hole: bool,
+    /// How many black holes there were.
+    black_holes: u64,
 }
 
-impl LinkState {
-    /// While this is on, octets vanish; a connection that is open at any time of it never recovers.
+impl FlowState {
+    /// While this is on, octets vanish in this direction; a connection that is open at any time of it never recovers.
     pub fn set_black_hole(&mut self, on: bool) {
         if on && !self.black_hole {
             self.black_holes += 1;
@@ -47,18 +58,53 @@ impl LinkState {
         self.black_hole = on;
     }
 
+    fn heal(&mut self) {
+        *self = Self {
+            black_holes: self.black_holes,
+            ..Self::default()
+        };
+    }
+}
+
+impl LinkState {
+    /// A whole link with these toxics.
+    pub fn with_toxics(toxics: ToxicList) -> Self {
+        Self {
+            toxics,
+            ..Self::default()
+        }
+    }
+
+    /// A black hole in both directions.
+    pub fn set_black_hole(&mut self, on: bool) {
+        self.to_server.set_black_hole(on);
+        self.to_client.set_black_hole(on);
+    }
+
+    /// While this is on, every connection is refused; open ones are reset.
+    pub fn set_down(&mut self, on: bool) {
+        if on && !self.down {
+            self.reset();
+        }
+        self.down = on;
+    }
+
+    /// Every connection is refused.
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
     /// Resets every connection that is open now.
     pub fn reset(&mut self) {
         self.resets += 1;
     }
 
-    /// Takes back partition, delay, black hole and down.
+    /// Takes back partition, delay, black hole, down and toxics.
     pub fn heal(&mut self) {
-        *self = Self {
-            black_holes: self.black_holes,
-            resets: self.resets,
-            ..Self::default()
-        };
+        self.to_server.heal();
+        self.to_client.heal();
+        self.down = false;
+        self.toxics.clear();
     }
 
     /// The state of one direction.
@@ -79,21 +125,20 @@ impl LinkState {
 
     /// What a connection must remember that is opened now.
     pub(crate) fn born(&self) -> Born {
-        // Opened into a black hole is as lost as caught by one.
-        let black_holes = if self.black_hole {
-            None
-        } else {
-            Some(self.black_holes)
-        };
+        // Opened into a black hole, of whichever direction, is as lost as caught by one: no handshake comes through.
+        let lost = self.to_server.black_hole || self.to_client.black_hole;
+        let black_holes = |flow: &FlowState| (!lost).then_some(flow.black_holes);
         Born {
             resets: self.resets,
-            black_holes,
+            to_server: black_holes(&self.to_server),
+            to_client: black_holes(&self.to_client),
         }
     }
 
     /// A handshake comes through: it needs both directions.
     pub(crate) fn connects(&self) -> bool {
-        !self.to_server.held && !self.to_client.held && !self.black_hole
+        let open = |flow: &FlowState| !flow.held && !flow.black_hole;
+        open(&self.to_server) && open(&self.to_client)
     }
 }
 
@@ -102,7 +147,8 @@ impl LinkState {
 pub(crate) struct Born {
     resets: u64,
     /// `None`: opened into a black hole.
-    black_holes: Option<u64>,
+    to_server: Option<u64>,
+    to_client: Option<u64>,
 }
 
 /// What becomes of a connection by the link's state.
@@ -110,6 +156,7 @@ pub(crate) struct Born {
 pub(crate) enum Fate {
     Goes,
     Reset,
+    /// Nothing gets through in either direction, for good.
     BlackHole,
 }
 
@@ -118,85 +165,124 @@ impl Born {
     pub(crate) fn fate(self, state: &LinkState) -> Fate {
         if state.down || state.resets != self.resets {
             Fate::Reset
-        } else if self.black_holes != Some(state.black_holes) {
+        } else if self.lost(state, Direction::ToServer) && self.lost(state, Direction::ToClient) {
             Fate::BlackHole
         } else {
             Fate::Goes
         }
     }
-}
 
-/// What travels in one direction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Parcel {
-    Octets(Bytes),
-    /// Nothing more comes (FIN).
-    End,
-    /// RST.
-    Reset,
-}
-
-/// What the queue's front wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It goes on now.
-    Ready,
-    /// It goes on at this time.
-    At(Instant),
-    /// Nothing goes on before the state changes or something comes in.
-    Wait,
+    /// A black hole has swallowed this direction of it.
+    pub(crate) fn lost(self, state: &LinkState, direction: Direction) -> bool {
+        let outlived = match direction {
+            Direction::ToServer => self.to_server,
+            Direction::ToClient => self.to_client,
+        };
+        outlived != Some(state.flow(direction).black_holes)
+    }
 }
 
 /// The octets of one direction of one connection that are under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flow {
     queue: VecDeque<(Instant, Parcel)>,
     octets: usize,
+    chain: Chain,
+    toxics: Arc<Vec<Active>>,
 }
 
 impl Flow {
+    /// Whatever toxics leave to chance comes from `rng`.
+    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            octets: 0,
+            chain: Chain::new(rng),
+            toxics: Arc::default(),
+        }
+    }
+
+    /// Nothing is under way, and what comes in may go on at once.
+    pub(crate) fn is_clear(&self, state: &FlowState, toxics: &Arc<Vec<Active>>) -> bool {
+        let plain = !state.held && state.delay.is_zero() && toxics.is_empty();
+        plain && self.queue.is_empty() && self.chain.is_clear()
+    }
+
     /// More octets can come in.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self, state: &FlowState) -> bool {
+        if self.queue.is_empty() && state.delay.is_zero() && !state.held {
+            return self.chain.has_room();
+        }
         self.octets < QUEUED
     }
 
     /// Takes what has arrived at `now`.
     pub(crate) fn push(&mut self, parcel: Parcel, state: &FlowState, now: Instant) {
-        if let Parcel::Octets(octets) = &parcel {
-            self.octets += octets.len();
-        }
+        self.octets += parcel.len();
         // A delay that was shortened lets nothing overtake.
         let earliest = self.queue.back().map_or(now, |(due, _)| *due);
         self.queue
             .push_back(((now + state.delay).max(earliest), parcel));
     }
 
-    /// What the front wants.
-    pub(crate) fn next(&self, state: &FlowState, now: Instant) -> Next {
-        match self.queue.front() {
-            None => Next::Wait,
-            Some(_) if state.held => Next::Wait,
-            Some((due, _)) if *due <= now => Next::Ready,
-            Some((due, _)) => Next::At(*due),
+    /// What comes next. A time that it gives is later than `now`.
+    pub(crate) fn next(
+        &mut self,
+        state: &FlowState,
+        toxics: &Arc<Vec<Active>>,
+        now: Instant,
+    ) -> Next {
+        if !Arc::ptr_eq(&self.toxics, toxics) {
+            self.chain.set(toxics, now);
+            self.toxics = toxics.clone();
+        }
+        loop {
+            let due = match self.queue.front() {
+                Some((due, _)) if *due <= now => {
+                    if self.chain.has_room()
+                        && let Some((due, parcel)) = self.queue.pop_front()
+                    {
+                        self.octets -= parcel.len();
+                        self.chain.push(parcel, due);
+                        // Where it only passes, the next one may follow.
+                        self.chain.next(now);
+                        continue;
+                    }
+                    None
+                }
+                front => front.map(|(due, _)| *due),
+            };
+            let next = self.chain.next(now);
+            return match (next, due) {
+                _ if state.held => Next::Wait,
+                (Next::Ready, _) => Next::Ready,
+                (Next::At(at), due) => Next::At(due.map_or(at, |due| due.min(at))),
+                (Next::Wait, Some(due)) => Next::At(due),
+                (Next::Wait, None) => Next::Wait,
+            };
         }
     }
 
-    /// Takes the front out.
+    /// Takes out what goes on, after [`Next::Ready`].
     pub(crate) fn pop(&mut self) -> Option<Parcel> {
-        let (_, parcel) = self.queue.pop_front()?;
-        if let Parcel::Octets(octets) = &parcel {
-            self.octets -= octets.len();
-        }
-        Some(parcel)
+        self.chain.pop()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
+    use crate::toxics::{Kind, Toxic};
 
     fn octets(text: &'static str) -> Parcel {
         Parcel::Octets(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn flow() -> Flow {
+        Flow::new(ChaCha8Rng::seed_from_u64(1))
     }
 
     #[test]
@@ -207,19 +293,20 @@ mod tests {
             ..FlowState::default()
         };
         let fast = FlowState::default();
-        let mut flow = Flow::default();
-        assert_eq!(flow.next(&fast, start), Next::Wait);
+        let none = Arc::default();
+        let mut flow = flow();
+        assert_eq!(flow.next(&fast, &none, start), Next::Wait);
         flow.push(octets("a"), &slow, start);
         flow.push(octets("b"), &fast, start + Duration::from_secs(1));
         flow.push(Parcel::End, &fast, start + Duration::from_secs(2));
         let due = start + Duration::from_secs(5);
-        assert_eq!(flow.next(&fast, start), Next::At(due));
-        assert_eq!(flow.next(&fast, due), Next::Ready);
-        assert_eq!(flow.pop(), Some(octets("a")));
-        assert_eq!(flow.next(&fast, due), Next::Ready);
-        assert_eq!(flow.pop(), Some(octets("b")));
-        assert_eq!(flow.pop(), Some(Parcel::End));
-        assert_eq!(flow.pop(), None);
+        assert_eq!(flow.next(&fast, &none, start), Next::At(due));
+        let mut left = Vec::new();
+        while flow.next(&fast, &none, due) == Next::Ready {
+            left.extend(flow.pop());
+        }
+        assert_eq!(left, [octets("a"), octets("b"), Parcel::End]);
+        assert!(flow.is_clear(&fast, &none));
     }
 
     #[test]
@@ -229,15 +316,46 @@ mod tests {
             held: true,
             ..FlowState::default()
         };
-        let mut flow = Flow::default();
-        while flow.has_room() {
+        let (open, none) = (FlowState::default(), Arc::default());
+        let mut flow = flow();
+        while flow.has_room(&held) {
             flow.push(Parcel::Octets(Bytes::from(vec![0; 16 * 1024])), &held, now);
         }
         assert_eq!(flow.octets, QUEUED);
-        assert_eq!(flow.next(&held, now), Next::Wait);
-        assert_eq!(flow.next(&FlowState::default(), now), Next::Ready);
-        flow.pop();
-        assert!(flow.has_room());
+        assert_eq!(flow.next(&held, &none, now), Next::Wait);
+        let mut left = 0;
+        while flow.next(&open, &none, now) == Next::Ready {
+            left += flow.pop().map_or(0, |parcel| parcel.len());
+        }
+        assert_eq!(left, QUEUED);
+        assert!(flow.has_room(&open));
+    }
+
+    #[test]
+    fn toxics_slow_the_sender_down_and_let_go_when_they_are_removed() {
+        let now = Instant::now();
+        let state = FlowState::default();
+        let mut list = ToxicList::default();
+        list.add(Toxic::new(Kind::Bandwidth { rate: 1 }, Stream::Upstream))
+            .expect("the first");
+        let toxics = list.of(Stream::Upstream).clone();
+        let mut flow = flow();
+        assert_eq!(flow.next(&state, &toxics, now), Next::Wait);
+        assert!(!flow.is_clear(&state, &toxics));
+        for text in ["a", "b"] {
+            assert!(flow.has_room(&state));
+            flow.push(octets(text), &state, now);
+            assert!(matches!(flow.next(&state, &toxics, now), Next::At(_)));
+        }
+        assert!(!flow.has_room(&state));
+        list.clear();
+        let none = list.of(Stream::Upstream);
+        assert_eq!(flow.next(&state, none, now), Next::Ready);
+        assert_eq!(flow.pop(), Some(octets("a")));
+        assert_eq!(flow.next(&state, none, now), Next::Ready);
+        assert_eq!(flow.pop(), Some(octets("b")));
+        assert_eq!(flow.next(&state, none, now), Next::Wait);
+        assert!(flow.is_clear(&state, none));
     }
 
     #[test]
@@ -250,27 +368,33 @@ mod tests {
         let inside = state.born();
         state.reset();
         assert_eq!(before.fate(&state), Fate::Reset);
-        state.down = true;
+        state.set_down(true);
         state.to_client.held = true;
         state.heal();
-        assert_eq!(
-            state,
-            LinkState {
-                black_holes: 1,
-                resets: 1,
-                ..LinkState::default()
-            }
-        );
         assert!(state.connects());
         assert_eq!(before.fate(&state), Fate::Reset);
         assert_eq!(
             Born {
-                resets: 1,
+                resets: state.resets,
                 ..inside
             }
             .fate(&state),
             Fate::BlackHole
         );
         assert_eq!(state.born().fate(&state), Fate::Goes);
+    }
+
+    #[test]
+    fn a_black_hole_of_one_way_swallows_that_way() {
+        let mut state = LinkState::default();
+        let before = state.born();
+        state.to_server.set_black_hole(true);
+        assert!(!state.connects());
+        let inside = state.born();
+        state.heal();
+        assert_eq!(before.fate(&state), Fate::Goes);
+        assert!(before.lost(&state, Direction::ToServer));
+        assert!(!before.lost(&state, Direction::ToClient));
+        assert_eq!(inside.fate(&state), Fate::BlackHole);
     }
 }

@@ -10,11 +10,17 @@ mod line;
 mod link_state;
 mod observer;
 mod proxy;
+mod pump;
+mod reply_faults;
+mod splice;
+#[cfg(test)]
+mod toxics_tests;
 mod trigger;
 
 pub use board::{Board, Call, Fired, Link, TapConnection, TriggeredAction};
 pub use link_state::{FlowState, LinkState};
 pub use observer::{Direction, Observer};
 pub(crate) use proxy::bind_loopback;
-pub use proxy::{Dial, Proxy};
+pub use proxy::{Counters, Dial, Proxy, Target, Traffic};
+pub use reply_faults::{ReplyFault, ReplyFaults};
 pub use trigger::{TriggerError, When, event_names, local_event_names};

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use tokio::{io::AsyncWriteExt, time::Instant};
+
 use super::*;
 use crate::{
     history::{Event, Recorder, Wire},
@@ -21,7 +23,7 @@ async fn link(triggers: &[Trigger]) -> Link1 {
         .await
         .expect("a free port");
     let target = listener.local_addr().expect("it is bound");
-    let proxy = Proxy::start(board.link("client-1", "n1"), Some(target)).expect("a free port");
+    let proxy = Proxy::start(board.link("client-1", "n1"), Some(target), 1).expect("a free port");
     Link1 {
         proxy: Arc::new(proxy),
         board,
@@ -250,7 +252,7 @@ async fn resets_and_down_strike_open_connections() {
     expect_reset(&mut server).await;
     link.until("close by tap, reset true").await;
     let (mut client, mut server) = link.pair().await;
-    link.proxy.change(|state| state.down = true);
+    link.proxy.change(|state| state.set_down(true));
     expect_reset(&mut client).await;
     expect_reset(&mut server).await;
     expect_reset(&mut link.connect().await).await;
@@ -335,4 +337,55 @@ async fn a_trigger_strikes_before_the_octets_go_on() {
         ]
     );
     assert!(link.board.unfired().is_empty());
+}
+
+#[tokio::test]
+async fn a_reply_is_garbled_or_held_up_by_its_own_event() {
+    use crate::tap::ReplyFault;
+
+    let faults = [
+        ("client-1>n1 reply EHLO", ReplyFault::Garble),
+        (
+            "client-1>n1 reply NOOP",
+            ReplyFault::Delay(Duration::from_millis(80)),
+        ),
+    ];
+    let triggers = faults.map(|(when, _)| Trigger {
+        when: when.into(),
+        nth: 1,
+        before: true,
+        action: Step::Garble {
+            link: "client-1>n1".into(),
+        },
+        after: None,
+        then: None,
+        during: None,
+    });
+    let link = link(&triggers).await;
+    let tapped = Arc::downgrade(&link.board.link("client-1", "n1"));
+    link.board.set_injector(Arc::new(move |action| {
+        let fault = faults.iter().find(|(when, _)| *when == action.trigger);
+        if let (Some(link), Some((_, fault))) = (tapped.upgrade(), fault) {
+            link.replies().add(*fault);
+        }
+    }));
+    let (mut client, mut server) = link.pair().await;
+    let asked = async |client: &mut TcpStream, server: &mut TcpStream, reply: &[u8]| {
+        client.write_all(b"NOOP\r\n").await.expect("written");
+        expect(server, "NOOP\r\n").await;
+        server.write_all(reply).await.expect("written");
+    };
+    client.write_all(b"EHLO c\r\n").await.expect("written");
+    expect(&mut server, "EHLO c\r\n").await;
+    server.write_all(b"250 n1\r\n").await.expect("written");
+    expect(&mut client, "rup n1\r\n").await;
+    let begun = Instant::now();
+    asked(&mut client, &mut server, b"250 ok\r\n").await;
+    expect(&mut client, "250 ok\r\n").await;
+    assert!(begun.elapsed() >= Duration::from_millis(80));
+    asked(&mut client, &mut server, b"250 again\r\n").await;
+    expect(&mut client, "250 again\r\n").await;
+    // What was seen is what the server said.
+    let events = link.until("NOOP 250").await;
+    assert!(events.contains(&"EHLO 250".to_string()), "{events:?}");
 }

@@ -5,12 +5,16 @@
 //! [`tap`](crate::tap) drives it with sockets.
 
 mod chain;
+mod list;
+pub mod remote;
+pub mod service;
 mod stage;
 mod toxic;
 
 pub use chain::{Chain, Next};
+pub use list::{ToxicExists, ToxicList};
 pub use stage::Parcel;
-pub use toxic::{AttributeError, Active, Kind, Stream, Toxic, toxic_types};
+pub use toxic::{Active, AttributeError, Kind, Stream, Toxic, toxic_types};
 
 #[cfg(test)]
 mod chain_tests;

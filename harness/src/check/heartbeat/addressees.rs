@@ -151,7 +151,10 @@ impl Way<'_, '_> {
             let back = self.case.faults_on(self.server, self.primary);
             there
                 .chain(back)
-                .filter(|f| !matches!(f.what, Fault::Delay { .. }) && !f.what.leaves_node_running())
+                .filter(|f| {
+                    let delays = matches!(f.what, Fault::Delay { .. } | Fault::DelayReply { .. });
+                    !delays && !f.what.leaves_node_running()
+                })
                 .any(|f| f.overlaps(from, to))
         };
         first.is_some_and(|at| at < self.told)

@@ -180,7 +180,11 @@ fn hidden(case: &Case<'_>, entry: &Entry<'_>, recipient: &str, owed: Moment) -> 
         .map(|s| s.node())
         .unwrap_or_default();
     let cut = case.faults.iter().filter(open).find(|f| match f.what {
-        Fault::Partition { .. } | Fault::BlackHole { .. } | Fault::Delay { .. } => true,
+        Fault::Partition { .. }
+        | Fault::BlackHole { .. }
+        | Fault::Delay { .. }
+        | Fault::Toxic { .. }
+        | Fault::Down { .. } => true,
         Fault::Freeze { node } => node == holder,
         _ => false,
     });

@@ -82,10 +82,10 @@ fn in_primary(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submitt
         let hit = case.faults.iter().any(|f| {
             let near = match f.what {
                 Fault::Partition { a, b, .. } => a == node || b == node,
-                Fault::BlackHole { link } | Fault::Delay { link, .. } | Fault::Reset { link } => {
-                    link.split('>').any(|host| host == node)
-                }
-                other => other.node() == Some(node),
+                other => match other.link() {
+                    Some((from, to)) => from == node || to == node,
+                    None => other.node() == Some(node),
+                },
             };
             near && f.overlaps(s.at.t_us, at.t_us)
         });
