@@ -54,6 +54,8 @@ fn records(messages: usize) -> Vec<Record> {
     let settings = Settings {
         time_scale: 1,
         node_bin: None,
+        network: gauntlet::process::Network::default(),
+        toxiproxy: None,
     };
     let job = Job {
         plan: plan("checkers", "bench", &scenario, 1),

@@ -70,6 +70,7 @@ fn run(plan: &Plan) -> usize {
         time_scale: 1,
         node_bin: None,
         network: gauntlet::process::Network::default(),
+        toxiproxy: None,
     };
     let job = Job {
         plan: plan.clone(),

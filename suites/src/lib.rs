@@ -16,4 +16,3 @@ pub use catalogue::{
 pub use files::{SUITES, SuiteFile, scenario, scenarios, suites};
 pub use messages::{ATTACHMENT_BYTES, MessageFile, message, messages};
 pub use probe::UNTESTABLE;
-

@@ -69,7 +69,10 @@ pub(crate) fn all() -> Vec<Fault> {
             b: node(),
             one_way: false,
         },
-        Fault::BlackHole { link: link() },
+        Fault::BlackHole {
+            link: link(),
+            stream: None,
+        },
         Fault::Delay {
             link: link(),
             latency_us: 300_000,
@@ -245,6 +248,12 @@ impl Subject<'_> {
                     fastest = fastest.min(begun.elapsed());
                 }
                 assert!(fastest < latency, "{fastest:?}");
+            }
+            Fault::Toxic { .. }
+            | Fault::Down { .. }
+            | Fault::Garble { .. }
+            | Fault::DelayReply { .. } => {
+                panic!("{fault:?} is proved on both substrates by harness/tests/toxics.rs")
             }
             Fault::Reset { .. } => {
                 let mut open = self.session("n2").await;
