@@ -9,7 +9,7 @@
 //! Comes in: the file's text. Goes out: reasons by ID, or an error with its place. A case that is listed and passes is an
 //! *unexpected pass*, and counts: the file must not rot.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::Deserialize;
@@ -26,11 +26,11 @@ pub type Expected = BTreeMap<&'static str, String>;
 #[derive(Debug, Error, Diagnostic)]
 #[error("{message}")]
 pub struct ExpectedError {
-    message: String,
+    message: Box<str>,
     #[help]
-    help: Option<String>,
+    help: Option<Box<str>>,
     #[source_code]
-    file: NamedSource<String>,
+    file: Arc<NamedSource<String>>,
     #[label("here")]
     span: SourceSpan,
 }
@@ -56,9 +56,9 @@ struct Entry {
 pub fn parse(name: &str, text: &str, cases: &[&'static Case]) -> Result<Expected, ExpectedError> {
     let error =
         |span: std::ops::Range<usize>, message: String, help: Option<String>| ExpectedError {
-            message,
-            help,
-            file: NamedSource::new(name, text.to_owned()).with_language("toml"),
+            message: message.into(),
+            help: help.map(Into::into),
+            file: Arc::new(NamedSource::new(name, text.to_owned()).with_language("toml")),
             span: (span.start, span.len()).into(),
         };
     let file: File = toml::from_str(text).map_err(|e| {
