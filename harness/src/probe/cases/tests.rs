@@ -59,3 +59,15 @@ fn clauses_are_sentences() {
         );
     }
 }
+
+#[test]
+fn there_are_many_and_they_are_in_order() {
+    let all = all();
+    assert!(all.len() >= 150, "{}", all.len());
+    let place = |id: &str| all.iter().position(|case| case.id == id);
+    assert!(
+        place("rfc5321/4.5.3.1.8/hundred-recipients")
+            < place("rfc5321/4.5.3.1.10/too-many-recipients")
+    );
+    assert!(place("rfc5321/6.3/hundred-received-fields") < place("rfc2920/3.2/replies-in-order"));
+}
