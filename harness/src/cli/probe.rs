@@ -16,12 +16,16 @@ use crate::{
         arrival::Source,
         case::{Case, Need},
         cases, expected,
+        run::Login,
         select::select,
         target::Target,
     },
     run_directory,
     scenario::spelling,
 };
+
+/// A command line is seen by everybody on the machine; the environment is not.
+const PASSWORD: &str = "GAUNTLET_PROBE_PASSWORD";
 
 #[derive(Debug, Args)]
 #[command(
@@ -79,6 +83,10 @@ pub(super) struct ProbeArgs {
     /// Proof of arrival: a mailbox endpoint, as the reference node has it (http://127.0.0.1:8025)
     #[arg(long, value_name = "URL")]
     mailbox_url: Option<String>,
+    /// A user that the server takes, for the cases of AUTH that need one; the password is read from the environment variable
+    /// GAUNTLET_PROBE_PASSWORD. Both stand in the report's dialogues, in base64
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// Cases that run side by side
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
@@ -140,6 +148,7 @@ pub(super) fn run(args: &ProbeArgs, line: &str) -> Done {
         strict: args.strict,
         slow: args.slow,
         proof: args.proof(),
+        login: args.login()?,
         expected: args.expected(&all)?,
         command: line.to_owned(),
     };
@@ -160,6 +169,20 @@ impl ProbeArgs {
         let maildir = || self.maildir.clone().map(Source::Maildir);
         let mailboxes = || self.mailbox_url.clone().map(Source::Mailboxes);
         sink.or_else(maildir).or_else(mailboxes)
+    }
+
+    fn login(&self) -> Result<Option<Login>, Failure> {
+        let Some(user) = self.user.clone() else {
+            return Ok(None);
+        };
+        let password = std::env::var(PASSWORD).map_err(|_| {
+            Failure::with_help(
+                ExitCode::Usage,
+                format!("`--user` needs a password in the environment variable {PASSWORD}"),
+                format!("{PASSWORD}=… gauntlet probe …"),
+            )
+        })?;
+        Ok(Some(Login { user, password }))
     }
 
     fn expected(&self, all: &[&'static Case]) -> Result<expected::Expected, Failure> {

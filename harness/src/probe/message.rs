@@ -109,12 +109,13 @@ impl Arrived {
             .any(|value| value == token.as_str())
     }
 
-    /// Whether the token stands anywhere in it.
+    /// Whether the token stands anywhere in it, and not as the beginning of a longer one.
     pub fn mentions(&self, token: &Token) -> bool {
         let token = token.as_str().as_bytes();
-        self.content
-            .windows(token.len())
-            .any(|window| window == token)
+        memchr::memmem::find_iter(&self.content, token).any(|at| {
+            let next = self.content.get(at + token.len());
+            !next.is_some_and(u8::is_ascii_alphanumeric)
+        })
     }
 }
 
@@ -156,6 +157,8 @@ mod tests {
             recipients: Vec::new(),
         };
         assert!(arrived.is(&token) && !arrived.is(&other) && arrived.mentions(&other));
+        let beginning = Token::new("t");
+        assert!(!arrived.is(&beginning) && !arrived.mentions(&beginning));
         assert_eq!(arrived.field("received"), ["from x by y"]);
         let (header, body) = arrived.parts();
         assert!(header.ends_with("X-Gauntlet-Probe: t1\n"), "{header}");

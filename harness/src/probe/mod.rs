@@ -20,6 +20,10 @@ pub mod reply;
 pub mod run;
 pub mod select;
 pub mod target;
+pub mod tls;
 pub mod untestable;
+
+#[cfg(test)]
+mod testing;
 
 pub use run::{Probe, ProbeError, run};

@@ -5,6 +5,7 @@
 //! a result with a name.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -45,10 +46,27 @@ pub struct Probe {
     pub slow: bool,
     /// Where delivered messages are seen.
     pub proof: Option<Source>,
+    /// Credentials for the cases of AUTH that need some.
+    pub login: Option<Login>,
     /// Cases that are known to fail.
     pub expected: Expected,
     /// The command line, for the report.
     pub command: String,
+}
+
+/// Credentials that the server takes.
+#[derive(Clone)]
+pub struct Login {
+    /// The user's name.
+    pub user: String,
+    /// The password. It stands in the dialogue of the cases that send it, in base64, as any octet does.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({}, …)", self.user)
+    }
 }
 
 /// Why a probe could not begin.

@@ -3,7 +3,7 @@
 use crate::{
     env::Timestamp,
     message::{Envelope, header_date, header_section},
-    smtp::{Notify, Ret},
+    smtp::{Notify, Ret, decode_xtext},
 };
 
 /// What happened to a recipient.
@@ -117,6 +117,9 @@ pub fn compose(
     line("");
     line(&format!("Reporting-MTA: dns; {hostname}"));
     if let Some(envid) = &envelope.from.envid {
+        // RFC 3461 §4.4, RFC 3464 §2.2.1: what it stands for, without the encoding.
+        let decoded = decode_xtext(envid);
+        let envid = decoded.as_ref().unwrap_or(envid);
         line(&format!("Original-Envelope-Id: {envid}"));
     }
     line(&format!("Arrival-Date: {}", header_date(envelope.received)));
@@ -127,7 +130,7 @@ pub fn compose(
             .get(report.recipient)
             .and_then(|r| r.to.orcpt.as_ref())
         {
-            line(&format!("Original-Recipient: {orcpt}"));
+            line(&format!("Original-Recipient: {}", decoded_recipient(orcpt)));
         }
         line(&format!(
             "Final-Recipient: rfc822; {}",
@@ -165,6 +168,14 @@ pub fn compose(
     notification
 }
 
+/// `type;xtext` with what the xtext stands for (RFC 3461 §4.2, RFC 3464 §2.3.1). An address in UTF-8 stands as it is.
+fn decoded_recipient(orcpt: &str) -> String {
+    let decoded = orcpt
+        .split_once(';')
+        .and_then(|(kind, address)| Some(format!("{kind};{}", decode_xtext(address)?)));
+    decoded.unwrap_or_else(|| orcpt.to_owned())
+}
+
 fn path<'a>(envelope: &'a Envelope, report: &Report) -> &'a str {
     envelope
         .recipients
@@ -186,12 +197,13 @@ mod tests {
             id: TransportId::new("n1", &"0".repeat(32), 1),
             from: MailFrom {
                 path: "a@x.example".into(),
-                envid: Some("E1".into()),
+                envid: Some("E+201".into()),
                 ..MailFrom::default()
             },
             recipients: vec![Recipient {
                 to: RcptTo {
                     path: "b@y.example".into(),
+                    orcpt: Some("rfc822;b+2Bx@y.example".into()),
                     ..RcptTo::default()
                 },
                 progress: Progress::Failed,
@@ -241,9 +253,10 @@ mod tests {
         Content-Type: message/delivery-status
 
         Reporting-MTA: dns; n1
-        Original-Envelope-Id: E1
+        Original-Envelope-Id: E 1
         Arrival-Date: Thu, 1 Jan 2026 00:00:00 +0000
 
+        Original-Recipient: rfc822;b+x@y.example
         Final-Recipient: rfc822; b@y.example
         Action: failed
         Status: 5.1.1

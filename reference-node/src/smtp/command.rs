@@ -182,9 +182,23 @@ impl Command {
                         Reply::bad_arguments(format!("the arguments of {verb} are wrong"))
                     })
             }
+            _ if is_http(arguments) => Err(Reply::new(
+                421,
+                (4, 7, 0),
+                "this is SMTP, not HTTP, closing",
+            )),
             _ => Ok(Self::Unknown(verb)),
         }
     }
+}
+
+/// `POST / HTTP/1.1`: somebody makes a browser talk to this port. What follows is text of a stranger's choice, and none of it
+/// may be executed.
+fn is_http(arguments: &str) -> bool {
+    arguments
+        .rsplit(' ')
+        .next()
+        .is_some_and(|version| version.starts_with("HTTP/"))
 }
 
 /// The verbs that have a meaning here; everything else is unknown (500).

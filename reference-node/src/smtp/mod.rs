@@ -13,6 +13,6 @@ pub mod reply;
 pub mod session;
 
 pub use command::{Command, PeerCommand};
-pub use parameter::{Body, MailFrom, Notify, RcptTo, Ret, encode_xtext};
+pub use parameter::{Body, MailFrom, Notify, RcptTo, Ret, decode_xtext, encode_xtext};
 pub use reply::Reply;
 pub use session::{Event, Kind, Peer, Session, SessionConfig, Transaction};

@@ -258,14 +258,17 @@ fn ret_value(value: &str) -> Result<Ret, Reply> {
 }
 
 fn envid(value: &str) -> Result<String, Reply> {
-    // RFC 3461 §4.4: what it stands for is printable US-ASCII.
-    let printable = |text: String| text.bytes().all(|octet| matches!(octet, b' '..=b'~'));
-    if value.len() > MAX_ENVID || !decode_xtext(value).is_some_and(printable) {
+    if value.len() > MAX_ENVID || !decode_xtext(value).is_some_and(is_printable) {
         return Err(Reply::bad_arguments(
             "ENVID is an xtext of at most 100 octets",
         ));
     }
     Ok(value.to_owned())
+}
+
+/// RFC 3461 §4.2, §4.4: what an xtext stands for is printable US-ASCII. A line end in it would make fields in a notification.
+fn is_printable(text: String) -> bool {
+    text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
 }
 
 fn notify_value(value: &str) -> Result<Notify, Reply> {
@@ -299,7 +302,7 @@ fn orcpt_value(value: &str, smtputf8: bool) -> Result<String, Reply> {
     let good = !kind.is_empty()
         && kind.chars().all(kind_octet)
         && value.len() <= MAX_ORCPT
-        && (unitext || decode_xtext(address).is_some());
+        && (unitext || decode_xtext(address).is_some_and(is_printable));
     if good {
         Ok(value.to_owned())
     } else {

@@ -1,14 +1,44 @@
 //! The cases, a directory per standard and a file per section.
 
+mod extensions;
+#[cfg(test)]
+mod flaws_tests;
+mod notifications;
+mod rfc1870;
+mod rfc2034;
 mod rfc2920;
+mod rfc3030;
+mod rfc3207;
+mod rfc3461;
+mod rfc3463;
+mod rfc4954;
 mod rfc5321;
+mod rfc5321bis;
+mod rfc6152;
+mod rfc6531;
 mod security;
 mod steps;
 
 use super::case::Case;
 
 /// Every file's table, in the order in which cases are listed and shown.
-const TABLES: &[&[&[Case]]] = &[rfc5321::TABLES, &[rfc2920::CASES], security::TABLES];
+const TABLES: &[&[&[Case]]] = &[rfc5321::TABLES, EXTENSIONS, security::TABLES];
+
+/// The extensions, in the order of their standards.
+const EXTENSIONS: &[&[Case]] = &[
+    rfc5321bis::CASES,
+    rfc1870::CASES,
+    rfc2034::CASES,
+    rfc2920::CASES,
+    rfc3030::CASES,
+    rfc3207::CASES,
+    rfc3461::CASES,
+    notifications::CASES,
+    rfc3463::CASES,
+    rfc4954::CASES,
+    rfc6152::CASES,
+    rfc6531::CASES,
+];
 
 /// All cases, by standard and section.
 pub fn all() -> Vec<&'static Case> {

@@ -17,8 +17,11 @@ fn is_well_formed(id: &str) -> bool {
             .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
     };
     let standard = |text: &str| {
-        text.strip_prefix("rfc")
-            .is_some_and(|n| n.len() == 4 && n.chars().all(|c| c.is_ascii_digit()))
+        // A draft that will obsolete a standard has its number until it has one of its own.
+        text.strip_prefix("rfc").is_some_and(|n| {
+            let n = n.strip_suffix("bis").unwrap_or(n);
+            n.len() == 4 && n.chars().all(|c| c.is_ascii_digit())
+        })
     };
     match id.split('/').collect::<Vec<_>>().as_slice() {
         ["security", name] => word(name),
