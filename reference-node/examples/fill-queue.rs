@@ -58,6 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 origin: Origin::Received,
                 shadows: vec!["n2".into()],
                 side_effects: 0,
+                delay_told: false,
             };
             writes.push(TransportWrite::PutContent(row, content.clone()));
             writes.push(TransportWrite::PutQueue(row, envelope));

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_message_is_known_by_its_own_header_section() {
-        let (token, other) = (Token::new("t1"), Token::new("t2"));
+        let (token, other) = (Token::new("t1"), Token::new("u-12"));
         let mut content = b"Received: from x\r\n\tby y\r\n".to_vec();
         content.extend(token.message("a@x", "b@y", &other.header("a@x", "b@y")));
         let arrived = Arrived {
@@ -157,7 +157,7 @@ mod tests {
             recipients: Vec::new(),
         };
         assert!(arrived.is(&token) && !arrived.is(&other) && arrived.mentions(&other));
-        let beginning = Token::new("t");
+        let beginning = Token::new("u-1");
         assert!(!arrived.is(&beginning) && !arrived.mentions(&beginning));
         assert_eq!(arrived.field("received"), ["from x by y"]);
         let (header, body) = arrived.parts();

@@ -55,6 +55,7 @@ fn a_long_content_comes_back_whole_and_leaves_nothing() {
             origin: Origin::Received,
             shadows: Vec::new(),
             side_effects: 0,
+            delay_told: false,
         },
         role: SafetyNetRole::Primary,
         primary: None,

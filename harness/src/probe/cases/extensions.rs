@@ -4,7 +4,6 @@ use crate::probe::{
     connection::{Connection, Heard},
     context::Context,
     dialogue::visible,
-    message::{Token, with_line_feeds},
     outcome::{Checked, Stop},
     reply::Reply,
 };
@@ -93,17 +92,4 @@ pub(super) fn shown(replies: &[Reply]) -> String {
 /// A server may end a session that it finds suspicious at any time (RFC 5321 §3.8): 421, or 521 and 554 with the end.
 pub(super) fn ends_service(reply: &Reply) -> bool {
     reply.is("421|521")
-}
-
-/// The message of that token has arrived, and its body is these octets. A mailbox may keep lines with LF alone.
-pub(super) async fn body_has_arrived(c: &Context, token: &Token, body: &[u8]) -> Checked {
-    let arrived = c.arrived(token).await?;
-    let (_, seen) = arrived.parts();
-    if seen == with_line_feeds(body) {
-        return Ok(());
-    }
-    Err(Stop::failed(
-        format!("the body as it was sent, `{}`", visible(body)),
-        visible(&seen),
-    ))
 }

@@ -2,6 +2,8 @@
 
 mod extensions;
 #[cfg(test)]
+mod flaws_rows;
+#[cfg(test)]
 mod flaws_tests;
 mod notifications;
 mod rfc1870;

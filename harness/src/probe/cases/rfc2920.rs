@@ -1,6 +1,7 @@
 //! RFC 2920: PIPELINING.
 
-use super::extensions::{body_has_arrived, without_parameters};
+use super::extensions::without_parameters;
+use super::steps::same_body;
 use crate::probe::{
     case::{Case, Need},
     context::Context,
@@ -179,10 +180,10 @@ async fn next_message(c: &mut Context) -> Checked {
     s.send(content(&second, bodies[1])).await;
     s.reply().await?.expect("250")?;
     s.quit().await;
-    body_has_arrived(c, &first, bodies[0])
+    same_body(c, &first, bodies[0])
         .await
         .map_err(|stop: Stop| stop.with("the first message"))?;
-    body_has_arrived(c, &second, bodies[1])
+    same_body(c, &second, bodies[1])
         .await
         .map_err(|stop: Stop| stop.with("the second message"))
 }

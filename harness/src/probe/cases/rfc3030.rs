@@ -1,6 +1,7 @@
 //! RFC 3030: CHUNKING and BINARYMIME.
 
-use super::extensions::{all_replies, body_has_arrived, shown, without_parameters};
+use super::extensions::{all_replies, shown, without_parameters};
+use super::steps::same_body;
 use crate::probe::{
     case::{Case, Need},
     connection::Connection,
@@ -214,7 +215,7 @@ async fn content_arrives(c: &mut Context) -> Checked {
     let content = [&c.message(&token, "")[..], body].concat();
     ask_chunk(&mut s, &content, true).await?.expect("250")?;
     s.quit().await;
-    body_has_arrived(c, &token, body).await
+    same_body(c, &token, body).await
 }
 
 async fn cut_anywhere(c: &mut Context) -> Checked {
@@ -236,7 +237,7 @@ async fn cut_anywhere(c: &mut Context) -> Checked {
         ask_chunk(&mut s, piece, last).await?.expect("250")?;
     }
     s.quit().await;
-    body_has_arrived(c, &token, body).await
+    same_body(c, &token, body).await
 }
 
 /// A refused chunk that is made of commands: each of them would be answered.
@@ -317,7 +318,7 @@ async fn body_is(c: &Context, token: &Token, body: &[u8], other: &Token) -> Chec
             format!("message {token} arrived with content of {other}"),
         ));
     }
-    body_has_arrived(c, token, body).await
+    same_body(c, token, body).await
 }
 
 /// The line is answered with a refusal, at once: there is no chunk behind it. The server may end the session, as it cannot
@@ -395,5 +396,5 @@ async fn binary_content_arrives(c: &mut Context) -> Checked {
         .await?
         .expect("250")?;
     s.quit().await;
-    body_has_arrived(c, &token, &body).await
+    same_body(c, &token, &body).await
 }

@@ -1,8 +1,7 @@
 //! RFC 6152: 8BITMIME.
 
-use super::extensions::{
-    body_has_arrived, mail_is_accepted, mail_is_refused, rcpt_is_refused, without_parameters,
-};
+use super::extensions::{mail_is_accepted, mail_is_refused, rcpt_is_refused, without_parameters};
+use super::steps::same_body;
 use crate::probe::{
     case::{Case, Need},
     context::Context,
@@ -85,5 +84,5 @@ async fn all_bits_arrive(c: &mut Context) -> Checked {
     s.send(stuffed(&content)).await;
     s.reply().await?.expect("250")?;
     s.quit().await;
-    body_has_arrived(c, &token, &body).await
+    same_body(c, &token, &body).await
 }

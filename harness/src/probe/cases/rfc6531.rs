@@ -1,6 +1,7 @@
 //! RFC 6531: SMTPUTF8.
 
-use super::extensions::{body_has_arrived, mail_is_accepted, mail_is_refused, without_parameters};
+use super::extensions::{mail_is_accepted, mail_is_refused, without_parameters};
+use super::steps::{same_body, understood};
 use crate::probe::{
     case::{Case, Need},
     connection::Connection,
@@ -11,9 +12,6 @@ use crate::probe::{
 };
 
 const UTF8: &[Need] = &[Need::Extension("SMTPUTF8")];
-
-/// Codes that refuse a command for its form.
-const FORM: &str = "500|501|502|503|504|555";
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -125,11 +123,6 @@ async fn with_8bitmime(c: &mut Context) -> Checked {
     } else {
         Err(Stop::failed("8BITMIME beside SMTPUTF8", keywords))
     }
-}
-
-/// The form is right: what is refused is refused for another reason.
-fn understood(reply: &Reply) -> Checked {
-    reply.refuse(FORM, "no complaint about the form in the reply")
 }
 
 async fn opened(c: &Context) -> Result<Connection, Stop> {
@@ -245,7 +238,7 @@ async fn content_arrives(c: &mut Context) -> Checked {
             format!("{name:?}"),
         ));
     }
-    body_has_arrived(c, &token, BODY.as_bytes()).await
+    same_body(c, &token, BODY.as_bytes()).await
 }
 
 /// The topmost `Received:` that the probe's own session made: of several the lowest of those on top, as the message had none.

@@ -306,6 +306,7 @@ fn another_database_that_was_told_into_a_black_hole_was_told_to_nobody() {
     story
         .fault(crate::history::Fault::BlackHole {
             link: "n2>n1".into(),
+            stream: None,
         })
         .after("10m")
         .heal()

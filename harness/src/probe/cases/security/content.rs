@@ -2,7 +2,10 @@
 
 use crate::probe::{
     case::{Case, Need},
-    cases::extensions::{all_replies, body_has_arrived, ends_service, shown},
+    cases::{
+        extensions::{all_replies, ends_service, shown},
+        steps::same_body,
+    },
     connection::Connection,
     context::Context,
     outcome::{Checked, Stop},
@@ -106,7 +109,7 @@ async fn nul_in_content(c: &mut Context) -> Checked {
     if replies.iter().any(|reply| reply.is("4yz|5yz")) {
         return Ok(());
     }
-    body_has_arrived(c, &token, body).await
+    same_body(c, &token, body).await
 }
 
 async fn cut_by_the_network(c: &mut Context) -> Checked {

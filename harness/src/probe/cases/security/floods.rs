@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::probe::{
     case::{Case, Need},
@@ -183,8 +186,14 @@ async fn unread_replies(c: &mut Context) -> Checked {
     let mut stream = connect(c.probe(), c.probe().timeout)
         .await
         .map_err(|error| Stop::inconclusive(format!("no connection: {error}")))?;
-    let piece = "NOOP\r\n".repeat(10_000);
-    for _ in 0..16 {
+    // The greeting is read, so that the server is at work on this client. Replies of two hundred octets to commands of
+    // eighteen are more than all buffers on the way hold.
+    let greeted = timeout(c.probe().timeout, stream.read(&mut [0; 512])).await;
+    if !matches!(greeted, Ok(Ok(1..))) {
+        return Err(Stop::inconclusive("the server does not greet"));
+    }
+    let piece = format!("EHLO {HELLO}\r\n").repeat(3000);
+    for _ in 0..20 {
         // A server that does not read on until it could write is right.
         let sent = timeout(
             Duration::from_millis(500),
