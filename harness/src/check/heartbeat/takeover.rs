@@ -264,6 +264,16 @@ pub(super) fn promoted_for_an_earlier_state(case: &Case<'_>) -> Verdict {
     )
 }
 
+/// The shadow server had an answer of its primary server: it gave another command in that session.
+fn went_on(case: &Case<'_>, hold: &Hold<'_>, answer: Moment) -> bool {
+    let mut sessions = link(case, hold.server, hold.primary).iter();
+    let session = sessions.find(|c| c.events.iter().any(|(at, _)| *at == answer));
+    session.is_some_and(|c| {
+        let mut later = c.events.iter().filter(|(at, _)| *at > answer);
+        later.any(|(_, wire)| matches!(wire, Wire::Command { .. }))
+    })
+}
+
 /// From the answer that shows that the primary server is not the one that it was to the promotion passes less than the
 /// time to the next heartbeat.
 fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
@@ -293,8 +303,10 @@ fn at_that_heartbeat(case: &Case<'_>, kind: RenewalKind) -> Tally {
             .chain(hold.lost)
             .any(|at| at.t_us <= due);
         let taken = hold.promoted.as_ref().is_some_and(|p| p.at < renewal.at);
-        // What passed the tap and did not arrive told the shadow server nothing.
-        let unheard = case.may_be_lost(hold.server, hold.primary, renewal.at);
+        // What passed the tap and did not arrive told the shadow server nothing. Another database is known as soon as the
+        // server goes on in that session; an earlier state of the same one only with what it had to tell.
+        let known = kind == RenewalKind::AnotherDatabase && went_on(case, hold, renewal.at);
+        let unheard = !known && case.may_be_lost(hold.server, hold.primary, renewal.at);
         if before
             || taken
             || unheard
