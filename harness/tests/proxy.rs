@@ -1,241 +1,19 @@
-//! `gauntlet proxy`, driven as people drive Toxiproxy: by an existing client, and by HTTP.
+//! `gauntlet proxy`, driven as people drive Toxiproxy: by HTTP, by a configuration file, by the harness.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
-    time::{Duration, Instant},
+    io::Read,
+    net::TcpListener,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::{Value, json};
-use toxiproxy_rust::{
-    client::Client,
-    proxy::{Proxy, ProxyPack},
-};
 
-/// The program, with its API on a free port. Dropped, it is killed.
-struct Served {
-    child: Child,
-    /// Kept open: what it writes must not break it.
-    _out: BufReader<ChildStdout>,
-    /// What it said before it said where its API is.
-    said: Vec<String>,
-    api: SocketAddr,
-}
+#[allow(dead_code)]
+mod served;
 
-impl Served {
-    fn start(more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gauntlet"))
-            .args(["proxy", "--api", "127.0.0.1:0"])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
-        let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut said = Vec::new();
-        let api = loop {
-            let mut line = String::new();
-            let length = out.read_line(&mut line).expect("text");
-            assert!(length > 0, "it ended after {said:?}");
-            match line.trim().strip_prefix("api ") {
-                Some(api) => break api.parse().expect("an address"),
-                None => said.push(line.trim().to_owned()),
-            }
-        };
-        Self {
-            child,
-            _out: out,
-            said,
-            api,
-        }
-    }
-
-    /// Status and body; JSON where it is JSON.
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let (status, text) = self.ask_as("test", method, path, body);
-        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        (status, value)
-    }
-
-    fn ask_as(&self, agent: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.api).expect("the API listens");
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nUser-Agent: {agent}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("written");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).expect("a status");
-        (status.parse().expect("a number"), body.to_owned())
-    }
-
-    /// Ctrl-C, and its exit code.
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
-        kill(pid, Signal::SIGINT).expect("it runs");
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A server that says what it hears, until it is told the end; then it says `bye`.
-fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || {
-                let mut stream = stream.expect("a connection");
-                let mut buffer = [0; 64 * 1024];
-                while let Ok(length @ 1..) = stream.read(&mut buffer) {
-                    if stream.write_all(&buffer[..length]).is_err() {
-                        return;
-                    }
-                }
-                let _ = stream.write_all(b"bye");
-            });
-        }
-    });
-    address
-}
-
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("the proxy listens");
-    let patience = Some(Duration::from_secs(60));
-    stream.set_read_timeout(patience).expect("a time");
-    stream
-}
-
-/// How long the echo took.
-fn said_back(stream: &mut TcpStream, text: &str) -> Duration {
-    let begun = Instant::now();
-    stream.write_all(text.as_bytes()).expect("written");
-    let mut back = vec![0; text.len()];
-    stream.read_exact(&mut back).expect("it comes back");
-    assert_eq!(back, text.as_bytes());
-    begun.elapsed()
-}
-
-fn is_refused(address: &str) -> bool {
-    TcpStream::connect(address).is_err()
-}
-
-fn toxic(proxy: &Proxy, n: usize) -> (String, Vec<(String, u32)>) {
-    let mut toxics = proxy.toxics().expect("toxics");
-    let toxic = toxics.swap_remove(n);
-    let mut attributes: Vec<_> = toxic.attributes.into_iter().collect();
-    attributes.sort();
-    (toxic.name, attributes)
-}
-
-#[test]
-fn an_existing_client_makes_every_call_that_it_has() {
-    let served = Served::start(&[]);
-    let (upstream, client) = (echo().to_string(), Client::new(served.api));
-    assert!(client.is_running());
-    assert!(client.version().expect("a version").contains("\"2."));
-
-    let pack = |name: &str| ProxyPack::new(name.into(), "127.0.0.1:0".into(), upstream.clone());
-    let made = client
-        .populate(vec![pack("one"), pack("two")])
-        .expect("made");
-    let names: Vec<&str> = made.iter().map(|p| p.proxy_pack.name.as_str()).collect();
-    assert_eq!(names, ["one", "two"]);
-    let all = client.all().expect("all");
-    assert_eq!(all.len(), 2);
-    assert!(client.find_proxy("three").is_err());
-    let one = client.find_proxy("one").expect("it was made");
-    let listen = one.proxy_pack.listen.clone();
-    assert!(!listen.ends_with(":0") && one.proxy_pack.enabled);
-    let mut open = connect(&listen);
-    said_back(&mut open, "hello");
-
-    // Each toxic, with its attributes, on a connection that is open.
-    one.with_latency("downstream".into(), 60, 0, 1.0);
-    assert!(said_back(&mut open, "late") >= Duration::from_millis(60));
-    let attributes = vec![("jitter".into(), 0), ("latency".into(), 60)];
-    assert_eq!(toxic(&one, 0), ("latency_downstream".into(), attributes));
-    one.delete_all_toxics().expect("deleted");
-    assert!(one.toxics().expect("toxics").is_empty());
-
-    one.with_bandwidth("upstream".into(), 10, 1.0);
-    assert!(said_back(&mut open, &"x".repeat(600)) >= Duration::from_millis(60));
-    let attributes = vec![("rate".into(), 10)];
-    assert_eq!(toxic(&one, 0), ("bandwidth_upstream".into(), attributes));
-    one.delete_all_toxics().expect("deleted");
-
-    one.with_slicer("downstream".into(), 1, 0, 10_000, 1.0);
-    assert!(said_back(&mut open, "slice") >= Duration::from_millis(40));
-    let attributes = ["average_size", "delay", "size_variation"].map(String::from);
-    let attributes = attributes.into_iter().zip([1, 10_000, 0]).collect();
-    assert_eq!(toxic(&one, 0), ("slicer_downstream".into(), attributes));
-    one.delete_all_toxics().expect("deleted");
-
-    one.with_slow_close("downstream".into(), 80, 1.0);
-    said_back(&mut open, "still open");
-    open.shutdown(Shutdown::Write).expect("half closed");
-    let (begun, mut rest) = (Instant::now(), String::new());
-    open.read_to_string(&mut rest).expect("an end");
-    assert!(rest == "bye" && begun.elapsed() >= Duration::from_millis(80));
-    one.delete_all_toxics().expect("deleted");
-
-    let mut open = connect(&listen);
-    one.with_timeout("upstream".into(), 30, 1.0);
-    open.write_all(b"lost").expect("written");
-    assert_eq!(open.read(&mut [0; 8]).expect("an end"), 0);
-    let done = one.apply(|| {
-        let mut open = connect(&listen);
-        assert_eq!(open.read(&mut [0; 8]).expect("an end"), 0);
-    });
-    done.expect("it deletes all toxics afterwards");
-    assert!(one.toxics().expect("toxics").is_empty());
-
-    let mut open = connect(&listen);
-    one.with_limit_data("downstream".into(), 7, 1.0);
-    open.write_all(b"more than that").expect("written");
-    let mut came = Vec::new();
-    // The server's octets that nobody took may make a reset of the end.
-    let _ = open.read_to_end(&mut came);
-    assert_eq!(came, b"more th");
-
-    // Down: refused, and what was open is closed.
-    let reset = client.find_and_reset_proxy("one").expect("reset");
-    assert!(reset.toxics().expect("toxics").is_empty());
-    let mut open = connect(&listen);
-    said_back(&mut open, "up");
-    one.disable().expect("disabled");
-    assert!(is_refused(&listen));
-    assert_eq!(open.read(&mut [0; 8]).expect("an end"), 0);
-    one.enable().expect("enabled");
-    said_back(&mut connect(&listen), "up again");
-    one.with_down(|| assert!(is_refused(&listen)))
-        .expect("and up");
-    said_back(&mut connect(&listen), "up again");
-
-    one.with_latency("upstream".into(), 5, 1, 0.5);
-    one.disable().expect("disabled");
-    client.reset().expect("reset");
-    let one = client.find_proxy("one").expect("it is there");
-    assert!(one.proxy_pack.enabled && one.proxy_pack.toxics.is_empty());
-    one.delete().expect("deleted");
-    assert!(is_refused(&listen));
-    assert_eq!(client.all().expect("all").len(), 1);
-}
+use served::{Served, connect, echo, is_refused, said_back};
 
 #[test]
 fn a_proxy_and_its_toxics_are_made_in_one_call() {
@@ -529,10 +307,7 @@ fn the_harness_drives_a_toxiproxy_and_says_what_it_cannot_know() {
         ("holds", "inconclusive"),
         "{said}"
     );
-    assert!(
-        said.contains("links ran through a Toxiproxy at"),
-        "{said}"
-    );
+    assert!(said.contains("links ran through a Toxiproxy at"), "{said}");
     let records: Vec<Value> = history
         .lines()
         .map(|line| serde_json::from_str(line).expect("a record"))

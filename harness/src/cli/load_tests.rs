@@ -32,16 +32,18 @@ fn addresses_cannot_break_out_of_their_command() {
 
 #[test]
 fn the_table_reads_well() {
-    let mut figures = Figures::default();
-    figures.counts = Counts {
-        acked: 9_990,
-        refused: 10,
-        never_begun: 3,
-        ..Counts::default()
+    let mut figures = Figures {
+        counts: Counts {
+            acked: 9_990,
+            refused: 10,
+            never_begun: 3,
+            ..Counts::default()
+        },
+        elapsed: Duration::from_secs(2),
+        octets: 9_990 * 4096,
+        connections: 10,
+        ..Figures::default()
     };
-    figures.elapsed = Duration::from_secs(2);
-    figures.octets = 9_990 * 4096;
-    figures.connections = 10;
     figures.refused.insert(451, 10);
     figures.connect.record(Duration::from_micros(120));
     for us in 1..=1000 {

@@ -55,11 +55,7 @@ impl Chain {
                     stage.update(active, now, &mut self.rng);
                     kept.push(stage);
                 }
-                None => match stage.remove(now) {
-                    Err(doomed) => kept.push(doomed),
-                    // What it held goes to the next stage, when that is known.
-                    Ok(parcels) => kept.push(Stage::released(parcels, now)),
-                },
+                None => kept.push(stage.removed(now)),
             }
         }
         for active in toxics {

@@ -145,23 +145,23 @@ impl Stage {
         self.begin(active, now, rng);
     }
 
-    /// The toxic was removed: what it holds goes on. `Err`: it has struck, and removing it comes too late.
-    pub(super) fn remove(mut self, now: Instant) -> Result<Vec<Parcel>, Self> {
+    /// The toxic was removed: what it holds goes on to the next stage. Where it has struck already, that comes too late.
+    pub(super) fn removed(mut self, now: Instant) -> Self {
         if self.ended {
             self.id = None;
-            return Err(self);
+            return self;
         }
         let swallows = matches!(self.kind, Kind::Timeout { .. }) && self.in_force;
         if swallows {
             // What it has dropped leaves a hole, so the connection cannot go on.
-            return Ok(vec![Parcel::Cut { reset: false }]);
+            return Self::released(vec![Parcel::Cut { reset: false }], now);
         }
-        self.free_at = now;
-        Ok(self.queue.into_iter().map(|(_, parcel)| parcel).collect())
+        let held = self.queue.into_iter().map(|(_, parcel)| parcel).collect();
+        Self::released(held, now)
     }
 
     /// What a removed toxic held, on its way to the next one.
-    pub(super) fn released(parcels: Vec<Parcel>, now: Instant) -> Self {
+    fn released(parcels: Vec<Parcel>, now: Instant) -> Self {
         Self {
             id: None,
             version: 0,
