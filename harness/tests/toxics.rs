@@ -29,7 +29,7 @@ fn run(on: &str, scenario: &str) -> Ran {
         .expect("the binary runs");
     let text = |octets: Vec<u8>| String::from_utf8(octets).expect("text");
     let history = fs::read_to_string(runs.join("latest/history.jsonl")).unwrap_or_default();
-    let records = history.lines().map(|line| serde_json::from_str(line));
+    let records = history.lines().map(serde_json::from_str);
     Ran {
         code: output.status.code(),
         said: text(output.stdout) + &text(output.stderr),
