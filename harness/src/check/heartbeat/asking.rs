@@ -16,6 +16,8 @@ pub(in crate::check) struct Ask<'h> {
     pub(in crate::check) asked: Moment,
     /// The 2xx that it was answered with: when, and the notifications in it.
     pub(in crate::check) answered: Option<(Moment, Vec<Told<'h>>)>,
+    /// When whoever asked was done with the transaction that the question went along with: it may act on the answer then.
+    pub(in crate::check) acted_on: Option<Moment>,
 }
 
 impl Ask<'_> {
@@ -73,7 +75,15 @@ pub(in crate::check) fn asks<'h>(case: &Case<'h>, server: &str, primary: &str) -
                 .next()
                 .filter(|(_, reply)| positive(reply))
                 .map(|(at, reply)| (at, told(reply)));
-            all.push(Ask { asked, answered });
+            let ends = connection.exchanges.iter().filter_map(|e| e.reply);
+            let acted_on = answered
+                .as_ref()
+                .and_then(|(at, _)| ends.map(|(end, _)| end).find(|end| end > at));
+            all.push(Ask {
+                asked,
+                answered,
+                acted_on,
+            });
         }
     }
     all.sort_by_key(|ask| ask.asked);

@@ -140,24 +140,25 @@ pub(in crate::check) fn holds<'c, 'h>(case: &'c Case<'h>) -> &'c [Hold<'h>] {
 
 /// What a shadow server and its primary server said to each other: looked up for every hold, read off the wire once.
 struct Talk<'h> {
-    /// Notifications of a message: when, and whether it said `delivered`. In the order of the questions.
-    told: HashMap<&'h str, Vec<(Moment, bool)>>,
+    /// Notifications of a message: when, whether it said `delivered`, and when the transaction was over that the question
+    /// went along with. In the order of the questions.
+    told: HashMap<&'h str, Vec<(Moment, bool, Moment)>>,
     answers: Vec<Moment>,
     identities: Vec<Identity<'h>>,
 }
 
 impl<'h> Talk<'h> {
     fn new(case: &Case<'h>, server: &str, primary: &str) -> Self {
-        let mut notified: HashMap<&str, Vec<(Moment, bool)>> = HashMap::new();
-        for (at, told) in asks(case, server, primary)
+        let mut notified: HashMap<&str, Vec<(Moment, bool, Moment)>> = HashMap::new();
+        for (at, told, acted_on) in asks(case, server, primary)
             .into_iter()
-            .filter_map(|ask| ask.answered)
+            .filter_map(|ask| ask.answered.map(|(at, told)| (at, told, ask.acted_on)))
         {
             for told in told {
                 let of_message = notified.entry(told.transport_id).or_default();
                 // Of one answer the first line counts.
-                if of_message.last().is_none_or(|(last, _)| *last != at) {
-                    of_message.push((at, told.delivered));
+                if of_message.last().is_none_or(|(last, ..)| *last != at) {
+                    of_message.push((at, told.delivered, acted_on.unwrap_or(at)));
                 }
             }
         }
@@ -275,7 +276,8 @@ fn lost(case: &Case<'_>, server: &str, since: Moment) -> Option<Moment> {
 /// from there.
 fn notified(talk: &Talk<'_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
     let mut told = talk.told.get(hold.transport_id)?.iter();
-    let (at, delivered) = told.find(|(at, _)| *at > offered)?;
+    // The answer to a question that goes along with a transaction is acted on when that is over.
+    let (at, delivered, _) = told.find(|(_, _, acted_on)| *acted_on > offered)?;
     Some(((*at).max(hold.since), *delivered))
 }
 
