@@ -179,8 +179,9 @@ async fn helo(c: &mut Context) -> Checked {
 }
 
 async fn helo_is_not_extended(c: &mut Context) -> Checked {
-    let mut s = c.session().await?;
-    let keywords: Vec<String> = s.keywords().to_vec();
+    let keywords: Vec<String> = c.session().await?.keywords().to_vec();
+    // A session of its own: whether HELO may be said after EHLO is another clause.
+    let mut s = c.greeted().await?;
     let reply = s.ask(format!("HELO {HELLO}")).await?;
     reply.expect("250").map_err(Stop::in_preparation)?;
     let named = reply.lines.iter().skip(1).any(|line| {
@@ -268,8 +269,9 @@ async fn insists(c: &mut Context) -> Checked {
 }
 
 async fn lower_case(c: &mut Context) -> Checked {
-    let mut s = c.greeted().await?;
     for verb in ["ehlo", "eHlO"] {
+        // A session each: whether EHLO may be said again is another clause.
+        let mut s = c.greeted().await?;
         s.ask(format!("{verb} {HELLO}")).await?.expect("250")?;
     }
     Ok(())

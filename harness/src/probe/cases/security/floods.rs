@@ -83,11 +83,19 @@ async fn recipient_flood(c: &mut Context) -> Checked {
     s.prepare(format!("MAIL FROM:<{}>", c.from()), "250")
         .await?;
     let rcpt = format!("RCPT TO:<{}>\r\n", c.to());
-    for _ in 0..RECIPIENTS {
-        s.owe("RCPT");
+    // RFC 2920 §3.1: in one piece only where that is offered.
+    let pipelined = s.offers("PIPELINING");
+    if pipelined {
+        for _ in 0..RECIPIENTS {
+            s.owe("RCPT");
+        }
+        s.send(rcpt.repeat(RECIPIENTS)).await;
     }
-    s.send(rcpt.repeat(RECIPIENTS)).await;
     for number in 1..=RECIPIENTS {
+        if !pipelined {
+            s.owe("RCPT");
+            s.send(&rcpt).await;
+        }
         let reply = match s.hear(s.timeout()).await {
             Heard::Reply(reply) => reply,
             // An end without a word is no answer, but after one that says so it is.
