@@ -40,7 +40,7 @@ const NUMBERS: &[(&str, u64)] = &[
     ("MaxRetriesForRemoteSiteShadow", 4),
     ("MaxRetriesForLocalSiteShadow", 2),
     // The reference node's own.
-    ("MaxHopCount", 60),
+    ("MaxHopCount", 100),
 ];
 
 /// The parameters in force. A node's own settings win over those for real time, and those over the common ones.
@@ -126,4 +126,26 @@ fn default_of<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, value)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parameter;
+
+    #[test]
+    fn the_defaults_are_those_that_scenarios_are_told() {
+        let told = |name: &str| parameter(name).unwrap_or_else(|| panic!("{name}")).default;
+        for (name, seconds) in SPANS {
+            let span =
+                humantime::parse_duration(told(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(span, Duration::from_secs(*seconds), "{name}");
+        }
+        for (name, on) in SWITCHES {
+            assert_eq!(told(name), on.to_string(), "{name}");
+        }
+        for (name, number) in NUMBERS {
+            assert_eq!(told(name), number.to_string(), "{name}");
+        }
+    }
 }
