@@ -13,6 +13,8 @@ mod schema;
 mod selector;
 mod span;
 pub(crate) mod spelling;
+mod step;
+mod submit;
 mod validate;
 mod validate_steps;
 
@@ -24,4 +26,6 @@ pub use roles::LEGACY_DOMAIN;
 pub use schema::schema;
 pub use selector::{SelectError, Selected, embedded, select};
 pub use span::Span;
+pub use step::*;
+pub use submit::*;
 pub use validate::{CHAOS_FAULTS, SUBSTRATES};
