@@ -214,7 +214,7 @@ fn find_all<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
         hold.notified = notified(talk, &hold, offered);
         hold.promoted = trail.ownership(case, &hold);
         hold.renewed = renewed(talk, &hold);
-        hold.overdue_us = overdue(case, talk, &hold);
+        hold.overdue_us = overdue(case, talk, &hold, exchange.sent);
         let expiry = case.config.span(server, "MessageExpirationTimeout");
         hold.expires_us = since.t_us + us(expiry).saturating_sub(us(case.config.tolerance(expiry)));
         all.push(hold);
@@ -334,10 +334,11 @@ fn mark_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<(&'h s
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
-fn overdue(case: &Case<'_>, talk: &Talk<'_>, hold: &Hold<'_>) -> u64 {
+fn overdue(case: &Case<'_>, talk: &Talk<'_>, hold: &Hold<'_>, sent: Moment) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
-    let mut last = hold.since.t_us;
+    // A shadow server that froze before it answered had heard no more than the copy's end of data.
+    let mut last = sent.t_us;
     let from = talk.answers.partition_point(|at| *at <= hold.since);
     for answer in &talk.answers[from..] {
         if case.may_be_lost(hold.server, hold.primary, *answer) {

@@ -110,7 +110,9 @@ fn asked_in_time(case: &Case<'_>, hold: &Hold<'_>, up: Moment) -> bool {
             f.overlaps(up.t_us.saturating_add(1), case.last_us) && f.healed.is_none_or(|at| at > up)
         });
     let end = if again {
-        hold.notified.map_or(case.last_us, |(at, _)| at.t_us)
+        let told = hold.notified.map(|(at, _)| at);
+        told.filter(|at| !case.may_be_lost(hold.server, hold.primary, *at))
+            .map_or(case.last_us, |at| at.t_us)
     } else {
         first_answer
     };

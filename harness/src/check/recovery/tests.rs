@@ -308,6 +308,29 @@ fn the_shadow_server_delivers_before_its_time() {
 }
 
 #[test]
+fn the_original_owner_is_lost_when_it_first_answers() {
+    let back = |lost: bool| {
+        let mut story = story();
+        story
+            .external(1, "n1", "n2")
+            .kill("n1")
+            .after("30s")
+            .up("n1", "db");
+        story.sink(1, "n1").ask("n2>n1", &[1]);
+        if lost {
+            story.destroy("n1");
+        }
+        story.after("3h").sink(1, "n2").settle();
+        story.told("RO-05")
+    };
+    assert_snapshot!(back(true), @"inconclusive: no primary server crashed with acked mail in its queue and came back before promotion");
+    assert_snapshot!(back(false), @r"
+    violated: only 0 of 1 recipients got the message once, from the primary server that was back before promotion
+    - n1 went down at 0.036 s with message 1 (n1/db/1) in its queue, and was back with the same database at 30.037 s; n2 sent it to sink-1 at 3 h 30 s all the same
+    ");
+}
+
+#[test]
 fn the_original_owner_delivers_twice() {
     let mut story = away();
     story

@@ -130,6 +130,32 @@ fn promotion_after_half_the_span() {
 }
 
 #[test]
+fn a_shadow_server_that_froze_before_its_answer_counts_from_the_copys_end_of_data() {
+    let promoted_after = |time: &str| {
+        let mut story = story();
+        story
+            .submit(1, "n1")
+            .end_of_data(1)
+            .copy_begins(1, "n1>n2")
+            .fault(crate::history::Fault::Freeze { node: "n2".into() })
+            .after("1m")
+            .heal()
+            .copy_answered(1, "n1>n2", 250)
+            .ack(1)
+            .kill("n1")
+            .after(time)
+            .resubmits(1)
+            .settle();
+        story.told("HB-09")
+    };
+    assert_snapshot!(promoted_after("2h 59m 30s"), @"holds: 1 of 1 shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over");
+    assert_snapshot!(promoted_after("2h 58m 30s"), @r"
+    violated: only 0 of 1 shadow messages of a primary server out of reach were left alone until ShadowResubmitTimeSpan was over
+    - n2 held message 1 (n1/db/1) for n1, and had last heard from it at 1 min 0.038 s; n2 resubmitted it at 2 h 59 min 30 s, only 2 h 58 min 30 s later: ShadowResubmitTimeSpan is 3 h
+    ");
+}
+
+#[test]
 fn a_view_or_a_delivery_shows_an_early_promotion_as_well() {
     let mut shown = story();
     shown
