@@ -17,14 +17,19 @@ const STRIKING: &str = r#"
     starve-cpu = { node = "n2", percent = 1 }
 "#;
 
+/// Written, and never synced.
+const UNSYNCED: &[u8] = &[b'x'; 4096];
+
 impl Within for ProcessCluster {
     fn write_unsynced(&self, node: &str) -> bool {
         let file = self.disk_of(node).join("unsynced");
-        std::fs::write(file, "x").is_ok()
+        std::fs::write(file, UNSYNCED).is_ok()
     }
 
     fn keeps_unsynced(&self, node: &str) -> bool {
-        self.disk_of(node).join("unsynced").exists()
+        // Its name may be there: the node's own sync writes the journal of the whole file system. What was written is not.
+        let file = self.disk_of(node).join("unsynced");
+        std::fs::read(file).is_ok_and(|kept| kept == UNSYNCED)
     }
 
     fn throttled(&self, node: &str) -> Option<u64> {

@@ -106,7 +106,7 @@ fn no_heartbeat_ever_comes() {
     story.external(1, "n1", "n2").settle();
     assert_snapshot!(story.told("HB-02"), @r"
     violated: only 0 of 1 pauses between questions were at most ShadowHeartbeatFrequency
-    - n2 held shadow messages for n1, both were up and could reach each other; from 0.031 s to 2 h 59 min 59 s n2 asked nothing, for 2 h 59 min 59 s: ShadowHeartbeatFrequency is 2 min
+    - n2 held shadow messages for n1, both were up and could reach each other; from 0.031 s to 2 h 59 min 59 s n2 asked nothing, for 2 h 59 min 58 s: ShadowHeartbeatFrequency is 2 min
     ");
 }
 
