@@ -1,0 +1,1 @@
+//! Target files, images, and the container engine.
