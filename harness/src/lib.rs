@@ -9,6 +9,8 @@ pub mod cli;
 pub mod error;
 pub mod explore;
 pub mod history;
+pub mod host;
+mod links;
 pub mod load;
 pub mod probe;
 pub mod process;

@@ -16,6 +16,7 @@ use super::{ExecuteError, Executor, Job, RunPlace};
 use crate::{
     check,
     history::{History, Recorder},
+    host::Scratch,
     process::{self, Network, NodeCommand, ProcessCluster, ProcessOptions},
     runner::{self, Options, RunError},
     sim::{SimCluster, run_in_sim},
@@ -185,7 +186,7 @@ impl Executor for Process {
             time_scale: self.time_scale,
         };
         // A run that leaves no directory needs one while it lasts.
-        let scratch = process::Scratch::new().map_err(failed)?;
+        let scratch = Scratch::new().map_err(failed)?;
         let nodes = place.map_or_else(|| scratch.path().join("nodes"), |place| place.nodes.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -9,10 +9,8 @@ use super::{Done, output, run::On, table::table};
 use crate::{
     campaign::Settings,
     error::{ExitCode, Failure},
-    process::{
-        self,
-        registry::{self, Cleaned},
-    },
+    host::registry::{self, Cleaned},
+    process,
 };
 
 #[derive(Debug, Args)]

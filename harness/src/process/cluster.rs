@@ -20,24 +20,23 @@ use reference_node::{
 use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
 
 use super::{
-    NodeCommand,
-    cgroup::{self, Cgroup},
-    clock,
+    NodeCommand, clock,
     disk::NodeFiles,
-    endpoint::Endpoint,
-    links::{LinkError, Links},
     namespace::{self, Door, Namespaces},
     needs,
     node::{Running, Stopped},
-    sink::SinkListener,
     tracking::TrackingTail,
-    volume::{self, Volume},
 };
 use crate::{
     check,
     history::{Fault, NodeView},
+    host::{
+        cgroup::{self, Cgroup},
+        volume::{self, Volume},
+    },
+    links::{LinkError, Links, Loopback, SinkListener, Wiring},
     scenario::{Database, Plan, Scenario},
-    substrate::{Cluster, ClusterError, Mailboxes, settings_config},
+    substrate::{Cluster, ClusterError, Endpoint, Mailboxes, settings_config},
     tap::Board,
     toxics::remote::Remote,
 };
@@ -157,6 +156,10 @@ impl ProcessCluster {
                 Some(Arc::new(made.map_err(missing)?))
             }
         };
+        let wiring: Arc<dyn Wiring> = match &namespaces {
+            Some(all) => Arc::new(all.clone()),
+            None => Arc::new(Loopback),
+        };
         let epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -165,7 +168,7 @@ impl ProcessCluster {
             .unwrap_or(i64::MAX)
             .saturating_sub_unsigned(board.recorder().now_us());
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
-            links: Arc::new(Links::new(board.clone(), plan.seed, namespaces.clone())),
+            links: Arc::new(Links::new(board.clone(), plan.seed, wiring)),
             namespaces,
             endpoint: Endpoint::new(),
             scenario: plan.scenario.clone(),

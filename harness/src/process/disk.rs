@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use super::volume::Volume;
+use crate::host::volume::Volume;
 
 /// The message tracking log.
 const TRACKING: &str = "tracking.jsonl";

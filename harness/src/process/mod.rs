@@ -8,34 +8,26 @@
 //! `snapshot/` once one was taken. It listens on ports of its own, which nobody uses but the taps.
 //!
 //! Where a scenario strikes the disk of a node, the node's disk is a file system of its own, in `disk.img` while the run
-//! lasts; [`faults`] says what that and other faults need. What is made on the machine is written down ([`registry`])
+//! lasts; [`faults`] says what that and other faults need. What is made on the machine is written down ([`registry`](crate::host::registry))
 //! before it is made, so that `gauntlet doctor --clean` finds it after a harness that was killed.
 //!
 //! No node outlives the harness: each has a pipe from the harness as standard input, and ends when that
 //! ends. Each has a process group of its own, too, so that Ctrl-C in a terminal strikes the harness alone,
 //! which then ends the nodes; and a stopped node is continued and hung up by the kernel when the harness dies.
 
-mod cgroup;
 mod clock;
 mod cluster;
 mod disk;
-pub(crate) mod endpoint;
-mod links;
-mod mounts;
 mod namespace;
 mod needs;
 mod node;
-pub mod registry;
-mod scratch;
-mod sink;
 mod start;
-mod tool;
 mod tracking;
-mod volume;
+
+use crate::host::{cgroup, volume};
 
 pub use cluster::{Network, ProcessCluster, ProcessOptions};
 pub use node::NodeCommand;
-pub use scratch::Scratch;
 
 /// Whether this substrate works on this machine; if not, what is missing.
 pub fn available() -> Result<(), String> {

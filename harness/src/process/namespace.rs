@@ -31,12 +31,13 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{
-    registry::{Entry, Resource},
-    tool,
-};
 use crate::{
     history::Fault,
+    host::{
+        registry::{self, Entry, Resource},
+        tool,
+    },
+    links::Wiring,
     tap::{Dial, bind_loopback},
 };
 
@@ -92,7 +93,7 @@ impl Namespace {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let name = format!("gauntlet-{}-{number}-{node}", std::process::id());
         let entry = Entry::new(&Resource::Namespace { name: name.clone() })
-            .map_err(|e| format!("{}: {e}", super::registry::place().display()))?;
+            .map_err(|e| format!("{}: {e}", registry::place().display()))?;
         ip(&["netns", "add", &name])?;
         let namespace = Self {
             name,
@@ -196,30 +197,6 @@ impl Namespaces {
     /// The node's.
     pub(super) fn of(&self, node: &str) -> Option<&Namespace> {
         self.of.get(node)
-    }
-
-    /// A listener at which `from` finds `to`; in the harness's own namespace when `from` is no node.
-    pub(super) fn listen(&self, from: &str, to: &str) -> io::Result<TcpListener> {
-        match self.of(from) {
-            Some(namespace) => {
-                let address = self.address(to, Role::Server);
-                namespace.socket(address)?.listen(BACKLOG)
-            }
-            None => bind_loopback(),
-        }
-    }
-
-    /// How what comes from `from` is passed on to `to`; `None`: from the harness's own namespace.
-    pub(super) fn dial(self: &Arc<Self>, from: &str, to: &str) -> Option<Dial> {
-        self.of(to)?;
-        let (all, from, to) = (self.clone(), from.to_owned(), to.to_owned());
-        Some(Dial::new(move |target| {
-            let socket = match all.of(&to) {
-                Some(namespace) => namespace.socket(all.address(&from, Role::Client)),
-                None => TcpSocket::new_v4(),
-            };
-            Box::pin(async move { socket?.connect(target).await })
-        }))
     }
 
     /// A way to a port of a node for what is no mail.
@@ -352,6 +329,32 @@ fn silent<'f>(cuts: &'f [Fault], node: &str) -> (Vec<&'f str>, Vec<&'f str>) {
         list.dedup();
     }
     (from, to)
+}
+
+impl Wiring for Arc<Namespaces> {
+    /// In the harness's own namespace when `from` is no node.
+    fn listen(&self, from: &str, to: &str) -> io::Result<TcpListener> {
+        match self.of(from) {
+            Some(namespace) => {
+                let address = self.address(to, Role::Server);
+                namespace.socket(address)?.listen(BACKLOG)
+            }
+            None => bind_loopback(),
+        }
+    }
+
+    /// From the harness's own namespace when `to` is no node.
+    fn dial(&self, from: &str, to: &str) -> Option<Dial> {
+        self.of(to)?;
+        let (all, from, to) = (self.clone(), from.to_owned(), to.to_owned());
+        Some(Dial::new(move |target| {
+            let socket = match all.of(&to) {
+                Some(namespace) => namespace.socket(all.address(&from, Role::Client)),
+                None => TcpSocket::new_v4(),
+            };
+            Box::pin(async move { socket?.connect(target).await })
+        }))
+    }
 }
 
 impl Door {

@@ -24,10 +24,8 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{
-    disk::NodeFiles,
-    registry::{Entry, ProcessId, Resource},
-};
+use super::disk::NodeFiles;
+use crate::host::registry::{Entry, ProcessId, Resource};
 
 /// How long a killed or stopped process may take to be so; the kernel needs microseconds, unless its disk hangs.
 const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);

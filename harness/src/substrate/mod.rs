@@ -6,8 +6,10 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod endpoint;
 mod node_config;
 
+pub(crate) use endpoint::Endpoint;
 pub use node_config::{NodePlace, node_config, settings_config};
 
 use std::{io, sync::Arc, time::Duration};

@@ -11,7 +11,7 @@ use hyper_util::{
 use serde::Deserialize;
 
 use super::Arrived;
-use crate::process::endpoint::percent_encoded;
+use crate::substrate::endpoint::percent_encoded;
 
 /// An endpoint that does not answer for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);

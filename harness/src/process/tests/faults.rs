@@ -1,6 +1,7 @@
 //! The faults that the operating system does to real nodes, proven by the body that all substrates share.
 
 use super::*;
+use crate::host::{mounts, testing::have};
 use crate::substrate::conformance::{self, Subject, Within};
 
 /// Names every fault that a node must be made ready for before it first starts.
@@ -35,18 +36,6 @@ impl Within for ProcessCluster {
     fn throttled(&self, node: &str) -> Option<u64> {
         self.throttled_of(node)
     }
-}
-
-/// What a test needs of the machine is there. Where it is missing a user's machine skips the test and says so; in CI
-/// that is a failure.
-pub(in crate::process) fn have(what: Result<(), String>) -> bool {
-    let Err(missing) = what else { return true };
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "CI must have what this test needs: {missing}"
-    );
-    eprintln!("skipped: {missing}");
-    false
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
 /// A file system is mounted at that absolute path. Where there is no `/proc`, none is.
-pub(super) fn is_mounted(point: &Path) -> bool {
+pub(crate) fn is_mounted(point: &Path) -> bool {
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
     is_in(&mounts, point)
 }

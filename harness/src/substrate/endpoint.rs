@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client for all nodes.
 #[derive(Debug, Clone)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     client: Client<HttpConnector, Empty<Bytes>>,
 }
 
@@ -41,19 +41,19 @@ struct Entry {
 }
 
 impl Endpoint {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
     }
 
     /// What the node says of its queues.
-    pub(super) async fn view(&self, node: SocketAddr) -> Option<NodeView> {
+    pub(crate) async fn view(&self, node: SocketAddr) -> Option<NodeView> {
         self.json(node, "/view").await
     }
 
     /// What its mailboxes show. `epoch_us` is the Unix time at which the history's clock began, in microseconds.
-    pub(super) async fn mailboxes(
+    pub(crate) async fn mailboxes(
         &self,
         node: SocketAddr,
         epoch_us: i64,

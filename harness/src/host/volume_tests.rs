@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::process::tests::faults::have;
+use crate::host::testing::have;
 
 struct Made {
     volume: Volume,

@@ -22,9 +22,8 @@ use nix::{
 };
 
 use super::{
-    mounts,
+    Scratch, mounts,
     registry::{Entry, Resource},
-    scratch::Scratch,
     tool,
 };
 
@@ -41,7 +40,7 @@ const BALLAST: &str = "ballast";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// See the module.
-pub(super) struct Volume {
+pub(crate) struct Volume {
     image: PathBuf,
     point: PathBuf,
     state: Mutex<State>,
@@ -69,7 +68,7 @@ impl Volume {
     ///
     /// # Errors
     /// In words: what is missing, or what the system said.
-    pub(super) fn create(directory: &Path) -> Result<Self, String> {
+    pub(crate) fn create(directory: &Path) -> Result<Self, String> {
         Self::of_size(directory, SIZE)
     }
 
@@ -111,12 +110,12 @@ impl Volume {
     }
 
     /// Where it is mounted.
-    pub(super) fn point(&self) -> &Path {
+    pub(crate) fn point(&self) -> &Path {
         &self.point
     }
 
     /// It was not removed.
-    pub(super) fn is_made(&self) -> bool {
+    pub(crate) fn is_made(&self) -> bool {
         self.image.exists()
     }
 
@@ -124,7 +123,7 @@ impl Volume {
     ///
     /// # Errors
     /// In words.
-    pub(super) fn mount(&self) -> Result<(), String> {
+    pub(crate) fn mount(&self) -> Result<(), String> {
         let mut state = self.state();
         if state.mounted == Mounted::Yes {
             return Ok(());
@@ -151,7 +150,7 @@ impl Volume {
 
     /// The host loses power. From now on every call of the node fails with EIO; what was not synced is gone once it is
     /// mounted again.
-    pub(super) fn cut_power(&self) -> io::Result<()> {
+    pub(crate) fn cut_power(&self) -> io::Result<()> {
         let mut state = self.state();
         if state.mounted == Mounted::Yes {
             power_loss::cut_power(&self.point)?;
@@ -161,7 +160,7 @@ impl Volume {
     }
 
     /// Takes all the room that there is, durably: it is taken after a loss of power, too.
-    pub(super) fn fill(&self) -> io::Result<()> {
+    pub(crate) fn fill(&self) -> io::Result<()> {
         let file = File::options()
             .create(true)
             .append(true)
@@ -185,7 +184,7 @@ impl Volume {
     }
 
     /// Makes room again.
-    pub(super) fn make_room(&self) -> io::Result<()> {
+    pub(crate) fn make_room(&self) -> io::Result<()> {
         match fs::remove_file(self.ballast()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -195,7 +194,7 @@ impl Volume {
 
     /// The kernel finds an error on it, and lets nobody write any more (`errors=remount-ro`): so it is with a disk that
     /// begins to fail. Files that are open stay open. What was not synced may be lost.
-    pub(super) fn make_read_only(&self) -> io::Result<()> {
+    pub(crate) fn make_read_only(&self) -> io::Result<()> {
         let mut state = self.state();
         if state.mounted == Mounted::Yes {
             let nothing: Option<&str> = None;
@@ -208,7 +207,7 @@ impl Volume {
     }
 
     /// Checks it, and mounts it anew. Nobody uses it.
-    pub(super) fn repair(&self) -> Result<(), String> {
+    pub(crate) fn repair(&self) -> Result<(), String> {
         {
             let mut state = self.state();
             self.unmount(&mut state)?;
@@ -229,7 +228,7 @@ impl Volume {
     ///
     /// # Errors
     /// In words; [`Drop`] tries again.
-    pub(super) fn remove(&self) -> Result<(), String> {
+    pub(crate) fn remove(&self) -> Result<(), String> {
         self.unmount(&mut self.state())?;
         match fs::remove_file(&self.image) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -297,7 +296,7 @@ impl fmt::Debug for Volume {
 }
 
 /// Whether nodes can have file systems of their own here; if not, what is missing. It is tried once in a process.
-pub(super) fn available() -> Result<(), String> {
+pub(crate) fn available() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     TRIED.get_or_init(attempt).clone()
 }

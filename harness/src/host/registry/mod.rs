@@ -12,7 +12,7 @@ mod clean;
 mod resource;
 
 pub use clean::{Cleaned, Leftover, clean, leftovers};
-pub(super) use resource::ProcessId;
+pub(crate) use resource::ProcessId;
 pub use resource::Resource;
 
 use std::{
@@ -30,7 +30,7 @@ const PLACE: &str = "GAUNTLET_RUNTIME_DIR";
 
 /// A resource that is written down. Dropped, it is crossed out: drop it when the resource is gone.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     file: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl Entry {
     ///
     /// # Errors
     /// The register cannot be written.
-    pub(super) fn new(resource: &Resource) -> io::Result<Self> {
+    pub(crate) fn new(resource: &Resource) -> io::Result<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let directory = own()?;
@@ -58,7 +58,7 @@ impl Entry {
     }
 
     /// The resource could not be taken away: it stays written down.
-    pub(super) fn keep(self) {
+    pub(crate) fn keep(self) {
         std::mem::forget(self);
     }
 }

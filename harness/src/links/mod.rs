@@ -1,7 +1,7 @@
 //! The taps of all links, and the faults of the network.
 //!
 //! Comes in: faults between hosts and on links. Goes out: the state of every tap that they concern, also of
-//! taps that are made later. Called by [`cluster`](super::cluster).
+//! taps that are made later. Called by the substrates whose nodes are reached over sockets.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,12 @@ use std::{
 
 use rand_chacha::rand_core::Rng;
 
-use super::namespace::Namespaces;
+mod sink;
+mod wiring;
+
+pub(crate) use sink::SinkListener;
+pub(crate) use wiring::{Loopback, Wiring};
+
 use crate::{
     history::{Event, Fault},
     scenario,
@@ -28,7 +33,7 @@ type Name = (String, String);
 
 /// Why a fault of a link could not begin.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LinkError {
+pub(crate) enum LinkError {
     #[error("toxic already exists")]
     ToxicExists,
     /// Whoever stands on the links cannot do it, and why.
@@ -57,10 +62,9 @@ impl Tap {
 
 /// All links of a cluster.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(crate) struct Links {
     board: Arc<Board>,
-    /// Where the nodes are, when each has a network of its own.
-    namespaces: Option<Arc<Namespaces>>,
+    wiring: Arc<dyn Wiring>,
     /// What toxics leave to chance comes from it.
     seed: u64,
     state: Mutex<State>,
@@ -80,17 +84,17 @@ struct State {
 }
 
 impl Links {
-    pub(super) fn new(board: Arc<Board>, seed: u64, namespaces: Option<Arc<Namespaces>>) -> Self {
+    pub(crate) fn new(board: Arc<Board>, seed: u64, wiring: Arc<dyn Wiring>) -> Self {
         Self {
             board,
-            namespaces,
+            wiring,
             seed,
             state: Mutex::new(State::default()),
         }
     }
 
     /// The address at which `from` reaches `to`: the link's tap, made when it is new.
-    pub(super) fn address(&self, from: &str, to: &str) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self, from: &str, to: &str) -> io::Result<SocketAddr> {
         let mut state = self.state();
         let name = (from.to_string(), to.to_string());
         if let Some(tap) = state.taps.get(&name) {
@@ -113,13 +117,9 @@ impl Links {
                 let purpose = format!("toxics {}", link.name());
                 let seed = scenario::stream(self.seed, &purpose).next_u64();
                 let target = state.target(from, to);
-                Tap::Own(match &self.namespaces {
-                    None => Proxy::start(link, target, seed)?,
-                    Some(all) => {
-                        let (listener, dial) = (all.listen(from, to)?, all.dial(from, to));
-                        Proxy::on(listener, link, target, dial, seed)?
-                    }
-                })
+                let listener = self.wiring.listen(from, to)?;
+                let dial = self.wiring.dial(from, to);
+                Tap::Own(Proxy::on(listener, link, target, dial, seed)?)
             }
         };
         let address = tap.address();
@@ -132,12 +132,12 @@ impl Links {
     }
 
     /// Taps that are made from now on are proxies of this Toxiproxy.
-    pub(super) fn use_toxiproxy(&self, remote: Arc<Remote>) {
+    pub(crate) fn use_toxiproxy(&self, remote: Arc<Remote>) {
         self.state().toxiproxy = Some(remote);
     }
 
     /// Where `to` is to be reached from now on; `None`: it is dead. With `from`, only on that link.
-    pub(super) fn set_target(&self, from: Option<&str>, to: &str, target: Option<SocketAddr>) {
+    pub(crate) fn set_target(&self, from: Option<&str>, to: &str, target: Option<SocketAddr>) {
         let mut state = self.state();
         let key = (from.map(String::from), to.to_string());
         match target {
@@ -164,7 +164,7 @@ impl Links {
     ///
     /// # Errors
     /// The link has a toxic of that name, or what stands on the links cannot do it.
-    pub(super) fn begin(&self, fault: &Fault) -> Result<(), LinkError> {
+    pub(crate) fn begin(&self, fault: &Fault) -> Result<(), LinkError> {
         let mut state = self.state();
         if state.toxiproxy.is_some()
             && let Some(reason) = beyond_toxiproxy(fault)
@@ -205,7 +205,7 @@ impl Links {
     }
 
     /// …and ends, if it is in effect.
-    pub(super) fn end(&self, fault: &Fault) -> bool {
+    pub(crate) fn end(&self, fault: &Fault) -> bool {
         let mut state = self.state();
         let Some(at) = state.faults.iter().position(|other| other == fault) else {
             return false;
@@ -229,7 +229,7 @@ impl Links {
     }
 
     /// Ends all taps with their connections.
-    pub(super) fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         self.state().taps.clear();
     }
 
@@ -399,7 +399,7 @@ mod tests {
     #[tokio::test]
     async fn partitions_overlap_and_reach_later_taps() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board, 1, None);
+        let links = Links::new(board, 1, Arc::new(Loopback));
         links.address("n1", "n2").expect("a tap");
         let partition = |one_way| Fault::Partition {
             a: "n1".into(),
@@ -426,7 +426,7 @@ mod tests {
     #[tokio::test]
     async fn delays_and_targets_are_per_link() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board, 1, None);
+        let links = Links::new(board, 1, Arc::new(Loopback));
         let delay = Fault::Delay {
             link: "n1>sink-1".into(),
             latency_us: 70,
@@ -447,7 +447,7 @@ mod tests {
     #[tokio::test]
     async fn toxics_and_one_way_holes_begin_and_end_with_their_faults() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Links::new(board, 1, None);
+        let links = Links::new(board, 1, Arc::new(Loopback));
         let state = |links: &Links| {
             links.address("n1", "n2").expect("a tap");
             let state = links.state();

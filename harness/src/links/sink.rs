@@ -9,12 +9,12 @@ use std::{future::poll_fn, io, sync::Arc, task::Poll};
 use reference_node::env::{BoxFuture, BoxStream, Listener};
 use tokio::net::TcpListener;
 
-use super::links::Links;
+use super::Links;
 use crate::tap::bind_loopback;
 
 /// The bound ports of one sink.
 #[derive(Debug)]
-pub(super) struct SinkListener {
+pub(crate) struct SinkListener {
     sink: String,
     ports: Vec<(String, TcpListener)>,
     links: Arc<Links>,
@@ -22,7 +22,7 @@ pub(super) struct SinkListener {
 
 impl SinkListener {
     /// Binds a port for each of these nodes, and lets their taps lead there.
-    pub(super) fn bind(sink: &str, nodes: &[String], links: Arc<Links>) -> io::Result<Self> {
+    pub(crate) fn bind(sink: &str, nodes: &[String], links: Arc<Links>) -> io::Result<Self> {
         let bind = |node: &String| Ok((node.clone(), bind_loopback()?));
         let ports: Vec<_> = nodes.iter().map(bind).collect::<io::Result<_>>()?;
         for (node, port) in &ports {
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn what_takes_the_port_of_a_sink_that_is_down_gets_no_mail() {
         let board = Board::new(Arc::new(Recorder::in_memory()), &[]).expect("no triggers");
-        let links = Arc::new(Links::new(board, 1, None));
+        let links = Arc::new(Links::new(board, 1, Arc::new(super::super::Loopback)));
         let tap = links.address("n1", "sink-1").expect("a tap");
         let sink = SinkListener::bind("sink-1", &["n1".to_owned()], links).expect("a sink");
         let port = sink.ports[0].1.local_addr().expect("an address");

@@ -9,7 +9,7 @@ use std::{
 ///
 /// # Errors
 /// It is not installed, or it failed; in words, with what it said.
-pub(super) fn run<'a>(
+pub(crate) fn run<'a>(
     name: &str,
     arguments: impl IntoIterator<Item = &'a OsStr>,
 ) -> Result<String, String> {
@@ -34,7 +34,7 @@ pub(super) fn run<'a>(
 }
 
 /// The tool, also where the path leaves out the directories for root's.
-pub(super) fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     if !path.is_empty() {
         path.push(OsString::from(":"));

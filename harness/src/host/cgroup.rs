@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A group with a quota. Removed when it is dropped; its processes go back to where they could have all that they wanted.
 #[derive(Debug)]
-pub(super) struct Cgroup {
+pub(crate) struct Cgroup {
     path: PathBuf,
     entry: Option<Entry>,
 }
@@ -39,7 +39,7 @@ enum Hierarchy {
 
 impl Cgroup {
     /// Makes a group in which all processes together get `percent` hundredths of one processor.
-    pub(super) fn new(name: &str, percent: u32) -> io::Result<Self> {
+    pub(crate) fn new(name: &str, percent: u32) -> io::Result<Self> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let hierarchy = hierarchy().map_err(io::Error::other)?;
@@ -63,13 +63,13 @@ impl Cgroup {
     }
 
     /// Puts a process into it, with all its threads.
-    pub(super) fn add(&self, process: i32) -> io::Result<()> {
+    pub(crate) fn add(&self, process: i32) -> io::Result<()> {
         self.write("cgroup.procs", &process.to_string())
     }
 
     /// How many periods its processes wanted more than they got.
     #[cfg(test)]
-    pub(super) fn throttled(&self) -> io::Result<u64> {
+    pub(crate) fn throttled(&self) -> io::Result<u64> {
         let stat = fs::read_to_string(self.path.join("cpu.stat"))?;
         let count = stat.lines().find_map(|l| l.strip_prefix("nr_throttled "));
         count
@@ -78,7 +78,7 @@ impl Cgroup {
     }
 
     /// Lets its processes go, and removes it.
-    pub(super) fn remove(mut self) -> io::Result<()> {
+    pub(crate) fn remove(mut self) -> io::Result<()> {
         let released = self.release();
         if released.is_ok() {
             // Crossed out.
@@ -195,7 +195,7 @@ fn found(mounts: &str, has_cpu: impl Fn(&Path) -> bool) -> Option<Hierarchy> {
 }
 
 /// Whether groups with a quota can be made here; if not, why. It is tried once in a process.
-pub(super) fn available() -> Result<(), String> {
+pub(crate) fn available() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     let attempt = || {
         let made = Cgroup::new("trial", 50).and_then(Cgroup::remove);

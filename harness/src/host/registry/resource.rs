@@ -16,7 +16,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::process::{mounts, tool};
+use crate::host::{mounts, tool};
 
 /// How long a killed process may take to be gone, and a mount to be free.
 const PATIENCE: Duration = Duration::from_secs(5);
