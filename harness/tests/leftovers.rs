@@ -8,6 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[allow(dead_code)]
+mod served;
+
+use served::Served;
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn gauntlet(runtime: &Path) -> Command {
@@ -193,6 +198,31 @@ fn a_partition_by_address() {
         let name = told.trim_start_matches("network namespace ");
         assert!(!Path::new("/run/netns").join(name).exists());
     }
+}
+
+#[test]
+fn a_black_hole_and_a_reset() {
+    Struck::by("black-hole = { link = \"n1>n2\" }").killed_and_cleaned();
+    Struck::by("reset = { link = \"n1>n2\" }").killed_and_cleaned();
+}
+
+#[test]
+fn a_destroyed_node() {
+    Struck::by("destroy = { node = \"n1\" }").killed_and_cleaned();
+}
+
+#[test]
+fn proxies_at_a_toxiproxy_of_somebody_else() {
+    let served = Served::start(&[]);
+    let url = format!("http://{}", served.api);
+    let proxies = || served.ask("GET", "/proxies", "").1;
+    let step = "delay = { link = \"n1>n2\", latency = \"1s\" }";
+    let struck = Struck::with(step, &["--toxiproxy", &url]);
+    let made = proxies().as_object().expect("proxies by name").len();
+    assert!(made > 0);
+    let removed = struck.killed_and_cleaned();
+    assert_eq!(about(&removed, "proxy ").len(), made, "{removed:?}");
+    assert_eq!(proxies(), serde_json::json!({}));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::Toxic;
+use crate::host::registry::{Entry, Resource};
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub struct RemoteProxy {
     name: String,
     listen: SocketAddr,
     state: RemoteState,
+    /// Crossed out when the proxy is deleted.
+    _entry: Entry,
 }
 
 /// What a proxy is like.
@@ -102,6 +105,11 @@ impl Remote {
         let hosts = link.replace('>', "-to-");
         // Two harnesses may use one Toxiproxy.
         let name = format!("gauntlet-{}-{number}-{hosts}", std::process::id());
+        let entry = Entry::new(&Resource::RemoteProxy {
+            api: self.api.clone(),
+            name: name.clone(),
+        });
+        let entry = entry.map_err(|error| self.failed(format!("write {name} down: {error}")))?;
         let body = json!({ "name": name, "listen": "127.0.0.1:0", "upstream": NOWHERE });
         let made = self.call("POST", "/proxies", Some(&body))?;
         let listen = made["listen"].as_str().and_then(|text| text.parse().ok());
@@ -111,9 +119,28 @@ impl Remote {
             name,
             listen,
             state: RemoteState::default(),
+            _entry: entry,
         };
         proxy.update(&json!({ "enabled": false }))?;
         Ok(proxy)
+    }
+
+    /// It has a proxy of that name.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, RemoteError> {
+        let all = self.call("GET", "/proxies", None)?;
+        Ok(all.get(name).is_some())
+    }
+
+    /// Deletes a proxy.
+    ///
+    /// # Errors
+    /// There is none of that name, or the Toxiproxy does not answer.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), RemoteError> {
+        self.call("DELETE", &format!("/proxies/{name}"), None)
+            .map(drop)
     }
 
     fn failed(&self, what: impl Into<String>) -> RemoteError {
@@ -206,8 +233,7 @@ impl RemoteProxy {
 impl Drop for RemoteProxy {
     fn drop(&mut self) {
         // A Toxiproxy that has gone has taken it along.
-        let path = format!("/proxies/{}", self.name);
-        let _ = self.remote.call("DELETE", &path, None);
+        let _ = self.remote.delete(&self.name);
     }
 }
 

@@ -16,7 +16,10 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::host::{mounts, tool};
+use crate::{
+    host::{mounts, tool},
+    toxics::remote::Remote,
+};
 
 /// How long a killed process may take to be gone, and a mount to be free.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,6 +56,13 @@ pub enum Resource {
     Cgroup {
         /// Its directory.
         path: PathBuf,
+    },
+    /// A proxy at somebody else's Toxiproxy.
+    RemoteProxy {
+        /// `host:port` of the Toxiproxy's API.
+        api: String,
+        /// The proxy's name there.
+        name: String,
     },
 }
 
@@ -127,6 +137,7 @@ impl fmt::Display for Resource {
             Self::Directory { path } => write!(f, "directory {}", path.display()),
             Self::Namespace { name } => write!(f, "network namespace {name}"),
             Self::Cgroup { path } => write!(f, "control group {}", path.display()),
+            Self::RemoteProxy { api, name } => write!(f, "proxy {name} at the Toxiproxy {api}"),
         }
     }
 }
@@ -141,6 +152,10 @@ impl Resource {
             }
             Self::Namespace { name } => Path::new("/run/netns").join(name).exists(),
             Self::Directory { path } | Self::Cgroup { path } => path.exists(),
+            // A Toxiproxy that has ended has taken it along.
+            Self::RemoteProxy { api, name } => {
+                Remote::find(api).is_ok_and(|remote| remote.has(name).unwrap_or(true))
+            }
         }
     }
 
@@ -162,6 +177,10 @@ impl Resource {
             .map(drop),
             Self::Namespace { .. } => Ok(()),
             Self::Cgroup { path } => remove_cgroup(path),
+            Self::RemoteProxy { api, name } if self.is_there() => Remote::find(api)
+                .and_then(|remote| remote.delete(name))
+                .map_err(|error| error.to_string()),
+            Self::RemoteProxy { .. } => Ok(()),
         }
     }
 }
