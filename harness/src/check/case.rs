@@ -3,12 +3,13 @@
 //! Comes in: the records of one run. Goes out: [`Case`], with submissions and their outcomes, connections and
 //! their transactions, faults and their ends, and the nodes' lives. Called by [`judge`](super::judge).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Ledger,
     config::Config,
     heartbeat::holding::Hold,
+    index::{Index, Place},
     wire::{Connection, Exchange},
 };
 use crate::{
@@ -153,32 +154,12 @@ pub struct Case<'h> {
     pub truncated: Option<String>,
     /// Time of the last record, microseconds.
     pub last_us: u64,
-    index: Index<'h>,
+    pub(super) index: Index<'h>,
     ledger: Ledger<'h>,
     holds: Vec<Hold<'h>>,
     /// Whose proxies stood on the links, when they told nothing of what passed.
     pub unobserved: Option<&'h str>,
 }
-
-/// What would otherwise be looked for among all that there is, once for each message.
-#[derive(Debug, Default)]
-struct Index<'h> {
-    /// A link's connection by its number: its place.
-    connections: HashMap<(&'h str, u32), usize>,
-    /// A submission by its number: the place of the last one of that number.
-    submissions: HashMap<u32, usize>,
-    /// A message's submissions, in their order.
-    of_message: HashMap<u32, Vec<usize>>,
-    /// Transactions that reached their end of data, in the order of the history.
-    exchanges: Vec<Place<'h>>,
-    /// …those of a message.
-    exchanges_of: HashMap<u32, Vec<Place<'h>>>,
-    /// …those that named a transport ID.
-    exchanges_named: HashMap<&'h str, Vec<Place<'h>>>,
-}
-
-/// Where a transaction is: the link, and places in its connections and in their transactions.
-type Place<'h> = (&'h str, usize, usize);
 
 impl<'h> Case<'h> {
     /// Indexes the records of a run. `None` when they do not begin with [`Event::Begin`]: nothing can be said then.
@@ -217,7 +198,7 @@ impl<'h> Case<'h> {
         for record in records {
             case.take(record);
         }
-        case.index_exchanges();
+        case.index.read(&case.links, plan);
         case.find_quiet();
         case.find_passed_on();
         case.ledger = Ledger::new(&case);
@@ -391,38 +372,6 @@ impl<'h> Case<'h> {
         self.submissions.get_mut(*place)
     }
 
-    fn index_exchanges(&mut self) {
-        let mut places: Vec<_> = self
-            .links
-            .iter()
-            .flat_map(|(link, connections)| {
-                connections
-                    .iter()
-                    .enumerate()
-                    .flat_map(move |(c, connection)| {
-                        let exchanges = connection.exchanges.iter().enumerate();
-                        exchanges.map(move |(e, exchange)| {
-                            let names = (exchange.message, exchange.transport_id);
-                            ((*link, c, e), exchange.sent, names)
-                        })
-                    })
-            })
-            .collect();
-        // The order of the history; two that were recorded by one record do not exist.
-        places.sort_by_key(|(_, sent, _)| *sent);
-        for (place, _, (message, transport_id)) in places {
-            self.index.exchanges.push(place);
-            if let Some(id) = transport_id {
-                let named = self.index.exchanges_named.entry(id);
-                named.or_default().push(place);
-            }
-            if let Some(message) = message {
-                let of_message = self.index.exchanges_of.entry(message);
-                of_message.or_default().push(place);
-            }
-        }
-    }
-
     fn at_place(
         &self,
         (link, connection, exchange): Place<'h>,
@@ -441,6 +390,11 @@ impl<'h> Case<'h> {
             .into_iter()
             .flatten()
             .map(|place| self.at_place(*place))
+    }
+
+    /// When a host put off what some node had for it, in order: with 4yz before any message's data, or by not being there.
+    pub(super) fn put_off(&self, host: &str) -> &[Moment] {
+        self.index.put_off(host)
     }
 
     /// Submissions of a message, in their order.
@@ -538,9 +492,8 @@ impl<'h> Case<'h> {
         // What is sent again can be the same octet for octet: then a copy that begins from there on is the next one's.
         let attempt = own.and_then(|(_, e)| e.attempt);
         let again = self
-            .submissions
-            .iter()
-            .find(|o| o.what.message == s.what.message && o.at > s.at)
+            .submissions_of(s.what.message)
+            .find(|o| o.at > s.at)
             .filter(|o| {
                 let next = self.exchange_of(o).and_then(|(_, e)| e.attempt);
                 attempt.zip(next).is_none_or(|(this, next)| this == next)

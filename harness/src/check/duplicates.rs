@@ -24,17 +24,10 @@ mod tests;
 /// The moments at which a message came to the mailboxes' node: by a delivery from another node, or from its sender.
 fn transmissions(case: &Case<'_>, message: u32) -> Vec<Moment> {
     let home = case.plan.scenario.cluster.mailboxes.as_str();
-    let mut all: Vec<Moment> = case
-        .connections()
-        .filter(|c| c.to == home)
-        .flat_map(|c| &c.exchanges)
-        .filter(|e| {
-            e.message == Some(message) && e.kind != Transaction::Copy && e.acked().is_some()
-        })
-        .map(|e| e.sent)
-        .collect();
-    all.sort();
-    all
+    case.exchanges_of(message)
+        .filter(|(c, e)| c.to == home && e.kind != Transaction::Copy && e.acked().is_some())
+        .map(|(_, e)| e.sent)
+        .collect()
 }
 
 fn mailbox_accounts<'c, 'h>(

@@ -3,7 +3,7 @@
 //! Comes in: a [`Case`]. Goes out: [`Ledger`], with the fate of each message for each recipient, mail that nobody
 //! sent, and copies that nothing explains. Called by checkers; [`always`] by [`judge`](super::judge).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use gauntlet_reports::Verdict;
 
@@ -225,9 +225,10 @@ impl<'h> Ledger<'h> {
         before: &'h [MailboxMessage],
         after: &[MailboxMessage],
     ) {
+        let still: HashSet<Option<u32>> = after.iter().map(|new| new.message).collect();
         for old in before
             .iter()
-            .filter(|old| !old.dsn && !after.iter().any(|new| new.message == old.message))
+            .filter(|old| !old.dsn && !still.contains(&old.message))
         {
             if let Some(entry) = old.message.and_then(|n| self.entries.get_mut(&n)) {
                 entry

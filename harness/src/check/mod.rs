@@ -17,6 +17,7 @@ mod config;
 mod duplicates;
 pub mod evidence;
 mod heartbeat;
+mod index;
 mod ledger;
 mod recovery;
 pub mod registry;

@@ -3,6 +3,8 @@
 //! Comes in: [`Wire`] events of one connection. Goes out: [`Connection`] and its [`Exchange`]s. Called by
 //! [`Case`](super::Case).
 
+use std::collections::VecDeque;
+
 use super::Moment;
 use crate::history::{Reply, Transaction, Wire};
 
@@ -27,6 +29,14 @@ pub struct Connection<'h> {
     pub exchanges: Vec<Exchange<'h>>,
     /// When it ended, who ended it, and whether by a reset.
     pub closed: Option<(Moment, &'h str, bool)>,
+    /// Recipients that were answered with 5yz at RCPT, in order, with the replies.
+    refused: Vec<(&'h str, Moment, &'h Reply)>,
+    /// Recipients of RCPT commands that are not answered yet.
+    unanswered: VecDeque<&'h str>,
+    /// Of the events, the last MAIL command.
+    mail: usize,
+    /// Of the transactions, the first one without a final reply.
+    unfinished: usize,
 }
 
 /// A mail transaction that reached its end of data.
@@ -75,6 +85,10 @@ impl<'h> Connection<'h> {
             events: Vec::new(),
             exchanges: Vec::new(),
             closed: None,
+            refused: Vec::new(),
+            unanswered: VecDeque::new(),
+            mail: 0,
+            unfinished: 0,
         }
     }
 
@@ -98,30 +112,41 @@ impl<'h> Connection<'h> {
                 reply: None,
             }),
             Wire::FinalReply { reply, .. } => {
-                if let Some(exchange) = self.exchanges.iter_mut().find(|e| e.reply.is_none()) {
+                if let Some(exchange) = self.exchanges.get_mut(self.unfinished) {
                     exchange.reply = Some((at, reply));
+                    self.unfinished += 1;
                 }
             }
-            Wire::Connect | Wire::Greeting { .. } | Wire::Command { .. } | Wire::Reply { .. } => {}
+            Wire::Command { verb, line } => match verb.as_str() {
+                "MAIL" => self.mail = self.events.len() - 1,
+                "RCPT" => self.unanswered.push_back(address(line)),
+                _ => {}
+            },
+            // RCPT commands are answered in their order.
+            Wire::Reply { verb, reply } if verb == "RCPT" => {
+                if let Some(to) = self.unanswered.pop_front().filter(|_| reply.code >= 500) {
+                    self.refused.push((to, at, reply));
+                }
+            }
+            Wire::Connect | Wire::Greeting { .. } | Wire::Reply { .. } => {}
         }
     }
 
     /// Recipients since the last MAIL command that were not refused.
     fn envelope(&self) -> Vec<&'h str> {
-        let mail = |wire: &Wire| matches!(wire, Wire::Command { verb, .. } if verb == "MAIL");
-        let from = self
-            .events
-            .iter()
-            .rposition(|(_, wire)| mail(wire))
-            .map_or(0, |place| self.events[place].0.seq);
-        let refused = self.refused_recipients();
-        let named = self
-            .commands("RCPT")
-            .filter(|(at, _)| at.seq > from)
-            .map(|(_, line)| address(line));
-        named
-            .filter(|to| !refused.iter().any(|(no, at, _)| no == to && at.seq > from))
-            .collect()
+        let since = &self.events[self.mail..];
+        let from = since.first().map_or(0, |(at, _)| at.seq);
+        let refused = |to: &str| {
+            let latest = self.refused.iter().rev();
+            latest
+                .take_while(|(_, at, _)| at.seq > from)
+                .any(|(no, ..)| *no == to)
+        };
+        let named = since.iter().filter_map(|(_, wire)| match wire {
+            Wire::Command { verb, line } if verb == "RCPT" => Some(address(line)),
+            _ => None,
+        });
+        named.filter(|to| !refused(to)).collect()
     }
 
     /// Command lines of that verb.
@@ -143,14 +168,9 @@ impl<'h> Connection<'h> {
         })
     }
 
-    /// Recipients that were answered with 5yz at RCPT, with the replies. RCPT commands are answered in their order.
-    pub fn refused_recipients(&self) -> Vec<(&'h str, Moment, &'h Reply)> {
-        let lines = self.commands("RCPT").map(|(_, line)| address(line));
-        lines
-            .zip(self.replies("RCPT"))
-            .filter(|(_, (_, r))| r.code >= 500)
-            .map(|(to, (at, r))| (to, at, r))
-            .collect()
+    /// Recipients that were answered with 5yz at RCPT, in order, with the replies.
+    pub fn refused_recipients(&self) -> &[(&'h str, Moment, &'h Reply)] {
+        &self.refused
     }
 
     /// When it was over: its end, or never.

@@ -38,9 +38,10 @@ pub(super) fn only_ones_own(case: &Case<'_>) -> Verdict {
             .collect();
         let mut seen = BTreeSet::new();
         for (at, told) in asks(case, server, primary)
-            .into_iter()
-            .filter_map(|ask| ask.answered)
+            .iter()
+            .filter_map(|ask| ask.answered.as_ref())
         {
+            let at = *at;
             for told in told {
                 // What is told again is the same notification.
                 if !seen.insert(told.transport_id) {

@@ -66,9 +66,18 @@ pub(in crate::check) fn link<'c, 'h>(
 }
 
 /// Every XQDISCARD that `server` gave to `primary`, in order.
-pub(in crate::check) fn asks<'h>(case: &Case<'h>, server: &str, primary: &str) -> Vec<Ask<'h>> {
+pub(in crate::check) fn asks<'c, 'h>(
+    case: &'c Case<'h>,
+    server: &str,
+    primary: &str,
+) -> &'c [Ask<'h>] {
+    case.index.asks(&format!("{server}>{primary}"))
+}
+
+/// Every XQDISCARD on the connections of a link, in order.
+pub(in crate::check) fn asked_on<'h>(connections: &[Connection<'h>]) -> Vec<Ask<'h>> {
     let mut all = Vec::new();
-    for connection in link(case, server, primary) {
+    for connection in connections {
         let mut replies = connection.replies("XQDISCARD");
         for (asked, _) in connection.commands("XQDISCARD") {
             let answered = replies
@@ -90,15 +99,13 @@ pub(in crate::check) fn asks<'h>(case: &Case<'h>, server: &str, primary: &str) -
     all
 }
 
-/// Moments at which a question was answered: each proves that the primary server was alive.
-pub(in crate::check) fn answers(case: &Case<'_>, server: &str, primary: &str) -> Vec<Moment> {
-    let mut all: Vec<Moment> = asks(case, server, primary)
-        .into_iter()
-        .filter_map(|ask| ask.answered.map(|(at, _)| at))
-        .collect();
-    // Questions in several sessions are not always answered in the order in which they were asked.
-    all.sort();
-    all
+/// Moments at which a question was answered, in order: each proves that the primary server was alive.
+pub(in crate::check) fn answers<'c>(
+    case: &'c Case<'_>,
+    server: &str,
+    primary: &str,
+) -> &'c [Moment] {
+    case.index.answers(&format!("{server}>{primary}"))
 }
 
 /// What `primary` told `server` of its database, in order.

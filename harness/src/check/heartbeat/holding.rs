@@ -139,32 +139,31 @@ pub(in crate::check) fn holds<'c, 'h>(case: &'c Case<'h>) -> &'c [Hold<'h>] {
 }
 
 /// What a shadow server and its primary server said to each other: looked up for every hold, read off the wire once.
-struct Talk<'h> {
+struct Talk<'c, 'h> {
     /// Notifications of a message: when, whether it said `delivered`, and when the transaction was over that the question
     /// went along with. In the order of the questions.
     told: HashMap<&'h str, Vec<(Moment, bool, Moment)>>,
-    answers: Vec<Moment>,
+    answers: &'c [Moment],
     identities: Vec<Identity<'h>>,
 }
 
-impl<'h> Talk<'h> {
-    fn new(case: &Case<'h>, server: &str, primary: &str) -> Self {
+impl<'c, 'h> Talk<'c, 'h> {
+    fn new(case: &'c Case<'h>, server: &str, primary: &str) -> Self {
         let mut notified: HashMap<&str, Vec<(Moment, bool, Moment)>> = HashMap::new();
-        for (at, told, acted_on) in asks(case, server, primary)
-            .into_iter()
-            .filter_map(|ask| ask.answered.map(|(at, told)| (at, told, ask.acted_on)))
-        {
+        for ask in asks(case, server, primary) {
+            let Some((at, told)) = &ask.answered else {
+                continue;
+            };
             for told in told {
                 let of_message = notified.entry(told.transport_id).or_default();
                 // Of one answer the first line counts.
-                if of_message.last().is_none_or(|(last, ..)| *last != at) {
-                    of_message.push((at, told.delivered, acted_on.unwrap_or(at)));
+                if of_message.last().is_none_or(|(last, ..)| last != at) {
+                    of_message.push((*at, told.delivered, ask.acted_on.unwrap_or(*at)));
                 }
             }
         }
         Self {
             told: notified,
-            // Sorted: answers of sessions that overlap do not come in the order of the sessions.
             answers: answers(case, server, primary),
             identities: identities(case, server, primary),
         }
@@ -173,7 +172,7 @@ impl<'h> Talk<'h> {
 
 fn find_all<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
     let trail = Trail::new(case);
-    let mut talks: HashMap<(&str, &str), Talk<'h>> = HashMap::new();
+    let mut talks: HashMap<(&str, &str), Talk<'_, 'h>> = HashMap::new();
     let mut seen: BTreeMap<(&str, &str, &str), ()> = BTreeMap::new();
     let mut all = Vec::new();
     for (connection, exchange) in case.exchanges() {
@@ -274,14 +273,14 @@ fn lost(case: &Case<'_>, server: &str, since: Moment) -> Option<Moment> {
 
 /// A message may be done while its copy is on the way (HB-12): then it is told before the copy is confirmed, and counts
 /// from there.
-fn notified(talk: &Talk<'_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
+fn notified(talk: &Talk<'_, '_>, hold: &Hold<'_>, offered: Moment) -> Option<(Moment, bool)> {
     let mut told = talk.told.get(hold.transport_id)?.iter();
     // The answer to a question that goes along with a transaction is acted on when that is over.
     let (at, delivered, _) = told.find(|(_, _, acted_on)| *acted_on > offered)?;
     Some(((*at).max(hold.since), *delivered))
 }
 
-fn renewed(talk: &Talk<'_>, hold: &Hold<'_>) -> Option<Renewal> {
+fn renewed(talk: &Talk<'_, '_>, hold: &Hold<'_>) -> Option<Renewal> {
     // What was shown before this place: position by epoch, and the furthest of all.
     let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
     let mut furthest = None;
@@ -334,7 +333,7 @@ fn mark_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<(&'h s
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
-fn overdue(case: &Case<'_>, talk: &Talk<'_>, hold: &Hold<'_>, sent: Moment) -> u64 {
+fn overdue(case: &Case<'_>, talk: &Talk<'_, '_>, hold: &Hold<'_>, sent: Moment) -> u64 {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let patience = us(span).saturating_sub(us(case.config.tolerance(span)));
     // A shadow server that froze before it answered had heard no more than the copy's end of data.

@@ -29,8 +29,8 @@ pub(super) fn held_until_notified(case: &Case<'_>) -> Verdict {
                 continue;
             }
             let asked: Vec<Moment> = asks(case, hold.server, hold.primary)
-                .into_iter()
-                .filter_map(|ask| ask.answered.map(|(at, _)| at))
+                .iter()
+                .filter_map(|ask| ask.answered.as_ref().map(|(at, _)| *at))
                 .filter(|answer| *answer > hold.since && *answer < at)
                 .collect();
             if view

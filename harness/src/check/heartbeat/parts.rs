@@ -228,10 +228,10 @@ fn refused_us(case: &Case<'_>, hold: &Hold<'_>, to: &str, after: Moment) -> Opti
     let sessions = case.connections().filter(|c| c.from == hold.primary);
     sessions
         .flat_map(|c| {
-            let at_rcpt = c.refused_recipients().into_iter();
+            let at_rcpt = c.refused_recipients().iter();
             let at_rcpt = at_rcpt
                 .filter(|(who, _, reply)| *who == to && reply.code != 552)
-                .map(|(_, at, _)| at);
+                .map(|(_, at, _)| *at);
             let at_end = c
                 .exchanges
                 .iter()
@@ -257,11 +257,13 @@ pub(in crate::check) fn not_told_between(
     from: u64,
     to: u64,
 ) -> Option<Moment> {
-    asks(case, hold.server, hold.primary)
-        .into_iter()
-        .filter(|ask| ask.asked.t_us > from)
-        .filter_map(|ask| ask.answered)
+    let asks = asks(case, hold.server, hold.primary);
+    let first = asks.partition_point(|ask| ask.asked.t_us <= from);
+    asks[first..]
+        .iter()
+        .take_while(|ask| ask.asked.t_us < to)
+        .filter_map(|ask| ask.answered.as_ref())
         .filter(|(at, _)| at.t_us < to && hold.notified.is_none_or(|(told, _)| *at < told))
         .find(|(_, told)| told.iter().all(|t| t.transport_id != hold.transport_id))
-        .map(|(at, _)| at)
+        .map(|(at, _)| *at)
 }

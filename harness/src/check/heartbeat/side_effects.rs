@@ -160,7 +160,7 @@ fn refused(case: &Case<'_>, sender: &str, after_us: u64) -> bool {
     case.connections()
         .filter(|c| case.is_node(c.from))
         .flat_map(|c| c.refused_recipients())
-        .any(|(to, at, _)| to == sender && at.t_us >= after_us)
+        .any(|(to, at, _)| *to == sender && at.t_us >= after_us)
 }
 
 /// When (microseconds) the first DSN about a recipient came to the sender.

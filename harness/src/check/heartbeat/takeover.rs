@@ -95,13 +95,12 @@ fn outage(case: &Case<'_>, hold: &Hold<'_>) -> Option<(u64, u64)> {
     let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
     let heartbeat = case.config.span(hold.server, "ShadowHeartbeatFrequency");
     let allowed = us(span + heartbeat + case.config.scaled(ATTEMPT) + case.config.tolerance(span));
-    let mut lives: Vec<u64> = signs_of_life(case, hold)
-        .into_iter()
-        .filter(|t| *t > hold.since.t_us)
-        .collect();
-    lives.push(case.last_us);
+    // Everything by which the shadow server may have learned that its primary server is alive, whoever opened the session:
+    // the most favourable reading of "a successful session".
+    let lives = case.index.lives(hold.server, hold.primary);
+    let first = lives.partition_point(|t| *t <= hold.since.t_us);
     let mut last = hold.since.t_us;
-    for life in lives {
+    for &life in lives[first..].iter().chain([&case.last_us]) {
         let due = last.saturating_add(allowed);
         if life > due {
             let ended = [
@@ -115,27 +114,6 @@ fn outage(case: &Case<'_>, hold: &Hold<'_>) -> Option<(u64, u64)> {
         last = life;
     }
     None
-}
-
-/// Everything by which the shadow server may have learned that its primary server is alive, whoever opened the
-/// session: the most favourable reading of "a successful session".
-fn signs_of_life(case: &Case<'_>, hold: &Hold<'_>) -> Vec<u64> {
-    let replies = link(case, hold.server, hold.primary)
-        .iter()
-        .flat_map(|c| &c.events)
-        .filter(|(_, wire)| {
-            matches!(
-                wire,
-                Wire::Greeting { .. } | Wire::Reply { .. } | Wire::FinalReply { .. }
-            )
-        });
-    let commands = link(case, hold.primary, hold.server)
-        .iter()
-        .flat_map(|c| &c.events)
-        .filter(|(_, wire)| matches!(wire, Wire::Command { .. } | Wire::EndOfData { .. }));
-    let mut all: Vec<u64> = replies.chain(commands).map(|(at, _)| at.t_us).collect();
-    all.sort_unstable();
-    all
 }
 
 /// Recipients that were promised the message, could have got it by the end of the run from the shadow server, and did
@@ -177,11 +155,11 @@ pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
                 continue;
             }
             // Of two copies that it has of one message, from two primary servers, the wire does not tell which it promoted.
-            let another = case.exchanges().into_iter().any(|(c, e)| {
+            let mut of_it = case.exchanges_named(hold.transport_id);
+            let another = of_it.any(|(c, e)| {
                 c.to == hold.server
                     && c.from != hold.primary
                     && e.kind == Transaction::Copy
-                    && e.transport_id == Some(hold.transport_id)
                     && e.sent < sign.at
             });
             if another {
@@ -192,9 +170,9 @@ pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
                 continue;
             }
             let last = answers(case, hold.server, hold.primary)
-                .into_iter()
-                .rfind(|at| *at > hold.since && *at < sign.at);
-            let last = last.unwrap_or(hold.since);
+                .iter()
+                .rfind(|at| **at > hold.since && **at < sign.at);
+            let last = last.copied().unwrap_or(hold.since);
             let text = format!(
                 "{} held {} for {}, and had last heard from it at {}; {} at {}, only {} later: ShadowResubmitTimeSpan is {}",
                 hold.server,
@@ -226,18 +204,21 @@ pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
 fn tempted(case: &Case<'_>, hold: &Hold<'_>, span: Duration) -> bool {
     let end = hold.notified.map_or(case.last_us, |(at, _)| at.t_us);
     let heartbeat = us(case.config.span(hold.server, "ShadowHeartbeatFrequency"));
-    let met = answers(case, hold.server, hold.primary)
-        .into_iter()
-        .filter(|at| *at > hold.since);
-    let mut met: Vec<u64> = met.map(|at| at.t_us).filter(|t| *t <= end).collect();
-    met.insert(0, hold.since.t_us);
-    met.push(end);
-    let outages: Vec<u64> = met
-        .windows(2)
-        .map(|pair| pair[1] - pair[0])
-        .filter(|gap| *gap > 2 * heartbeat)
-        .collect();
-    outages.iter().any(|gap| *gap > us(span / 2)) || outages.iter().sum::<u64>() > us(span)
+    let answers = answers(case, hold.server, hold.primary);
+    let first = answers.partition_point(|at| *at <= hold.since);
+    let met = answers[first..].iter().map(|at| at.t_us);
+    let (mut last, mut sum) = (hold.since.t_us, 0);
+    for at in met.take_while(|t| *t <= end).chain([end]) {
+        let gap = at.saturating_sub(last);
+        if gap > 2 * heartbeat {
+            sum += gap;
+        }
+        if gap > us(span / 2).max(2 * heartbeat) || sum > us(span) {
+            return true;
+        }
+        last = at;
+    }
+    false
 }
 
 /// HB-10. From the answer with another database ID to the promotion passes less than the time to the next heartbeat.

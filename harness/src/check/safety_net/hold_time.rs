@@ -90,6 +90,10 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
             judge_views(case, &mut tally, node, k.hold, "primary", &end);
         }
     }
+    let asked: BTreeMap<&str, u64> = nodes
+        .iter()
+        .filter_map(|node| Some((*node, requests(case, node).first()?.begun.t_us)))
+        .collect();
     for hold in held {
         let Some((told, true)) = hold.notified.filter(|_| hold.promoted.is_none()) else {
             continue;
@@ -109,11 +113,7 @@ pub(super) fn kept_for_the_hold_time(case: &Case<'_>) -> Verdict {
             .saturating_add(us(time + time / 20))
             .saturating_add(tolerance);
         // What its primary server submits again may get a new shadow message.
-        let asked = |node| {
-            requests(case, node)
-                .first()
-                .map_or(u64::MAX, |r| r.begun.t_us)
-        };
+        let asked = |node| asked.get(node).copied().unwrap_or(u64::MAX);
         let first = asked(hold.server).min(asked(hold.primary));
         judge_views(
             case,

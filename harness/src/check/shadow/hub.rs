@@ -184,8 +184,8 @@ fn kept_until_reported(
         .and_then(|s| s.what.message_id.as_deref());
     let Some(id) = id else { return false };
     let reported = asks(case, hub, next)
-        .into_iter()
-        .filter_map(|ask| ask.answered)
+        .iter()
+        .filter_map(|ask| ask.answered.as_ref())
         .find(|(_, told)| told.iter().any(|t| t.transport_id == name))
         .map(|(at, _)| at.t_us);
     let lost = conditions::strikes(case)

@@ -91,13 +91,12 @@ fn explained(
     acked: Moment,
     again: &Exchange<'_>,
 ) -> bool {
-    let came = case
-        .connections()
-        .filter(|c| c.to == node)
-        .flat_map(|c| &c.exchanges);
+    let came = message
+        .into_iter()
+        .flat_map(|message| case.exchanges_of(message));
     let more = came
-        .filter(|e| e.message == message && e.kind != Transaction::Deliver)
-        .filter(|e| e.sent < again.sent);
+        .filter(|(c, e)| c.to == node && e.kind != Transaction::Deliver)
+        .filter(|(_, e)| e.sent < again.sent);
     more.count() > 1 || !case.well_between(node, acked.t_us, again.sent.t_us)
 }
 

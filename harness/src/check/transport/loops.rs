@@ -52,12 +52,13 @@ pub(super) fn tc_09(case: &Case<'_>) -> Verdict {
 
 /// Ends of data of a message on its way from node to node, in order.
 fn hops<'c, 'h>(case: &'c Case<'h>, message: u32) -> Vec<(&'h str, &'c Exchange<'h>)> {
-    let mut hops = case.exchanges();
-    hops.retain(|(c, e)| {
-        let between = case.is_node(c.from) && case.is_node(c.to);
-        between && e.kind == Transaction::Mail && e.message == Some(message)
-    });
-    hops.into_iter().map(|(c, e)| (c.link, e)).collect()
+    case.exchanges_of(message)
+        .filter(|(c, e)| {
+            let between = case.is_node(c.from) && case.is_node(c.to);
+            between && e.kind == Transaction::Mail
+        })
+        .map(|(c, e)| (c.link, e))
+        .collect()
 }
 
 fn judge(

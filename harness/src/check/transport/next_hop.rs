@@ -9,7 +9,7 @@ use crate::{
         evidence::{Tally, clock, piece},
         ledger::loss,
     },
-    history::{Reply, Transaction},
+    history::Transaction,
 };
 
 /// TC-05: 4yz or no next hop: kept, retried, delivered once the next hop is back.
@@ -20,11 +20,11 @@ pub(super) fn tc_05(case: &Case<'_>) -> Verdict {
         for (to, account) in entry.accounts.iter().filter(|(_, a)| a.owed.is_some()) {
             let arrived = account.arrivals.iter().map(|a| a.t_us).min();
             if let Some(clause) = ledger.fate(case, entry, to).failure() {
-                if deferred(case, entry, to, None).is_some() {
+                if deferred(case, entry, to, None) {
                     tally.broken(loss(case, entry, to, clause));
                 }
             } else if let Some(arrived) = arrived
-                && deferred(case, entry, to, Some(arrived)).is_some()
+                && deferred(case, entry, to, Some(arrived))
             {
                 tally.kept();
             }
@@ -34,42 +34,33 @@ pub(super) fn tc_05(case: &Case<'_>) -> Verdict {
     conclude(case, "TC-05", tally, what, "no next hop put off a delivery")
 }
 
-/// When a next hop put off the delivery of this message to this recipient, before it arrived: with 4yz, or by not being
-/// there.
-fn deferred(case: &Case<'_>, entry: &Entry<'_>, to: &str, arrived: Option<i64>) -> Option<Moment> {
-    let begun = entry.submitted(case).find(|s| s.acked())?.at;
-    let in_time = |at: Moment| at > begun && arrived.is_none_or(|t| at.signed_us() < t);
-    let home = case.plan.scenario.cluster.mailboxes.as_str();
-    let next_hop = |host: &str| {
-        if case.is_mailbox(to) {
-            host == home
-        } else {
-            case.is_sink(host)
-        }
+/// A next hop put off the delivery of this message to this recipient, before it arrived: with 4yz, or by not being there.
+fn deferred(case: &Case<'_>, entry: &Entry<'_>, to: &str, arrived: Option<i64>) -> bool {
+    let Some(begun) = entry.submitted(case).find(|s| s.acked()).map(|s| s.at) else {
+        return false;
     };
-    case.connections()
-        .filter(|c| case.is_node(c.from) && next_hop(c.to))
-        .find_map(|c| {
-            let not_there = c.failed.map(|_| c.opened).filter(|at| in_time(*at));
-            let four = |reply: &Reply| (400..500).contains(&reply.code);
-            let put_off = c
-                .exchanges
-                .iter()
-                .filter(|e| e.message == Some(entry.message) && e.kind != Transaction::Copy)
-                .find_map(|e| {
-                    e.reply
-                        .filter(|(at, reply)| four(reply) && in_time(*at))
-                        .map(|(at, _)| at)
-                });
-            let at_start = ["CONNECT", "EHLO", "HELO", "MAIL", "RCPT", "DATA"]
-                .iter()
-                .find_map(|verb| {
-                    c.replies(verb)
-                        .find(|(at, reply)| four(reply) && in_time(*at))
-                        .map(|(at, _)| at)
-                });
-            not_there.or(put_off).or(at_start)
-        })
+    let in_time = |at: Moment| at > begun && arrived.is_none_or(|t| at.signed_us() < t);
+    let cluster = &case.plan.scenario.cluster;
+    let next_hops = if case.is_mailbox(to) {
+        std::slice::from_ref(&cluster.mailboxes)
+    } else {
+        cluster.sinks.as_slice()
+    };
+    // A session that does not begin is for whatever was in the queue.
+    let any_mail = next_hops.iter().any(|host| {
+        let put_off = case.put_off(host);
+        let first = put_off.partition_point(|at| *at <= begun);
+        put_off.get(first).is_some_and(|at| in_time(*at))
+    });
+    any_mail
+        || case
+            .exchanges_of(entry.message)
+            .filter(|(c, e)| {
+                let here = case.is_node(c.from) && next_hops.iter().any(|host| host == c.to);
+                here && e.kind != Transaction::Copy
+            })
+            .filter_map(|(_, e)| e.reply)
+            .any(|(at, reply)| (400..500).contains(&reply.code) && in_time(at))
 }
 
 /// TC-06: 5yz for a recipient: a DSN to the return path, none to a null return path, and the other recipients are
@@ -176,7 +167,7 @@ fn refused_for_good(case: &Case<'_>, to: &str, after: Moment) -> Option<(Moment,
         .find_map(|c| {
             let at_rcpt = c
                 .refused_recipients()
-                .into_iter()
+                .iter()
                 .find(|(who, at, _)| *who == to && *at > after);
             let at_end = c
                 .exchanges
@@ -186,7 +177,7 @@ fn refused_for_good(case: &Case<'_>, to: &str, after: Moment) -> Option<(Moment,
                 })
                 .find_map(|e| e.reply.filter(|(_, reply)| reply.code >= 500));
             at_rcpt
-                .map(|(_, at, reply)| (at, reply.code))
+                .map(|(_, at, reply)| (*at, reply.code))
                 .or(at_end.map(|(at, reply)| (at, reply.code)))
         })
 }

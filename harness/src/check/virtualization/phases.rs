@@ -91,9 +91,11 @@ pub(super) fn of(
         .peekable();
     let told = |h: &Hold<'_>| {
         asks(case, h.server, h.primary)
-            .into_iter()
-            .filter_map(|ask| ask.answered)
-            .any(|(when, told)| when <= at && told.iter().any(|t| t.transport_id == h.transport_id))
+            .iter()
+            .filter_map(|ask| ask.answered.as_ref())
+            .any(|(when, told)| {
+                *when <= at && told.iter().any(|t| t.transport_id == h.transport_id)
+            })
     };
     if mine.peek().is_some() && !mine.all(told) {
         return Phase::DeliveredNotDiscarded;
