@@ -4,4 +4,5 @@
 //! ([`target::Target`]), its image ([`engine::Engine::image`]), and containers of it. Called by the harness; nothing here
 //! knows of scenarios, histories or verdicts.
 
+pub mod engine;
 pub mod target;
