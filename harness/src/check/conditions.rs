@@ -566,6 +566,9 @@ fn is_fault(step: &Step) -> bool {
             | Step::JumpClock(_)
             | Step::StarveCpu { .. }
             | Step::Save { .. }
+            | Step::Migrate { .. }
+            | Step::Shutdown { .. }
+            | Step::Balloon { .. }
             | Step::Partition(_)
             | Step::Delay { .. }
             | Step::BlackHole { .. }

@@ -103,6 +103,11 @@ pub fn fault(what: &Fault) -> String {
             format!("{node} held to {percent} % of a processor")
         }
         Fault::Save { node } => format!("{node} saved and stopped"),
+        Fault::Migration { node } => format!("{node} moved to another host"),
+        Fault::Shutdown { node } => format!("{node} shut down"),
+        Fault::Ballooned { node, megabytes } => {
+            format!("{megabytes} MB of memory taken from {node}")
+        }
         Fault::Partition {
             a,
             b,

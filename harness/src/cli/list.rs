@@ -216,6 +216,16 @@ const FAULT_STEPS: &[(&str, &str)] = &[
         "…and it goes on from there, with `clock = \"stale\"` by the clock of the saved moment",
     ),
     (
+        "migrate",
+        "a node moves to another host while it runs; it stands still for a moment, and its connections go on",
+    ),
+    (
+        "shutdown",
+        "a node is shut down in an orderly way, and everything it wrote is on its disk; `start` boots it",
+    ),
+    ("balloon", "memory is taken from a node while it works"),
+    ("deflate", "…and is given back"),
+    (
         "partition",
         "nothing passes between two hosts; what was sent arrives after healing",
     ),

@@ -66,6 +66,24 @@ pub enum Fault {
         /// The node.
         node: String,
     },
+    /// The node's guest moves to another host while it runs: it stands still for a moment (the blackout), and its
+    /// connections go on. Healed when it is there.
+    Migration {
+        /// The node.
+        node: String,
+    },
+    /// The node's guest is shut down in an orderly way: the service ends, everything written is on the disk.
+    Shutdown {
+        /// The node.
+        node: String,
+    },
+    /// So much of the guest's memory is taken from it while it works.
+    Ballooned {
+        /// The node.
+        node: String,
+        /// Megabytes (1024 × 1024 octets).
+        megabytes: u32,
+    },
     /// Nothing goes from one host to the other (or both ways); it is sent again after healing, as TCP does.
     Partition {
         /// One side.
@@ -134,7 +152,10 @@ impl Fault {
             | Self::DiskReadOnly { node }
             | Self::ClockJump { node, .. }
             | Self::CpuStarved { node, .. }
-            | Self::Save { node } => Some(node),
+            | Self::Save { node }
+            | Self::Migration { node }
+            | Self::Shutdown { node }
+            | Self::Ballooned { node, .. } => Some(node),
             Self::Partition { .. }
             | Self::BlackHole { .. }
             | Self::Delay { .. }
@@ -168,6 +189,13 @@ impl Fault {
                 | Self::DiskReadOnly { .. }
                 | Self::ClockJump { .. }
                 | Self::CpuStarved { .. }
+                | Self::Migration { .. }
+                | Self::Ballooned { .. }
         )
+    }
+
+    /// It takes its time, and is over by itself: whoever injects it waits for its end.
+    pub fn ends_by_itself(&self) -> bool {
+        matches!(self, Self::Migration { .. } | Self::Shutdown { .. })
     }
 }

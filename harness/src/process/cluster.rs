@@ -381,6 +381,21 @@ impl Inner {
                 node: name,
                 percent,
             } => self.with_node(name, |node| node.starve(name, *percent)),
+            Fault::Shutdown { node: name } => self.shut_down(name),
+            Fault::Migration { node } => Err(ClusterError::NotApplicable {
+                fault: format!("a live migration of {node}"),
+                substrate: "process",
+                reason: "a process has no memory and devices that could move to another host; it needs a virtual machine \
+                         (substrate `vm`; `sim` has a model)"
+                    .into(),
+            }),
+            Fault::Ballooned { node, .. } => Err(ClusterError::NotApplicable {
+                fault: format!("memory taken from {node}"),
+                substrate: "process",
+                reason: "a process has no memory of its own that a host could take; it needs a virtual machine (substrate \
+                         `vm`)"
+                    .into(),
+            }),
             Fault::Save { node } => Err(ClusterError::NotApplicable {
                 fault: format!("a saved state of {node}"),
                 substrate: "process",
@@ -426,6 +441,20 @@ impl Inner {
                 self.links.end(&fault);
             }
             dark.map_err(io_error(format!("take the power from the disk of {name}")))
+        })
+    }
+
+    /// SIGTERM, and the end of the process. What it wrote is the kernel's, and stays.
+    fn shut_down(&self, name: &str) -> Result<(), ClusterError> {
+        self.with_node(name, |node| {
+            let running = node.running.as_mut().ok_or_else(|| not_running(name))?;
+            if running.is_frozen() {
+                return Err(ClusterError::State(format!("{name} stands still")));
+            }
+            let ended = running.terminate();
+            // One that does not end in an orderly way is ended all the same.
+            self.stop(name, node);
+            ended.map_err(io_error(format!("shut {name} down")))
         })
     }
 

@@ -220,6 +220,25 @@ impl Running {
         Stopped { files: self.files }
     }
 
+    /// SIGTERM. The process has ended by itself when this returns without an error.
+    pub(super) fn terminate(&mut self) -> io::Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        wait_until(|| !matches!(self.child.try_wait(), Ok(None)));
+        if self.has_ended() {
+            return Ok(());
+        }
+        let patience = SIGNAL_PATIENCE.as_secs();
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it still runs {patience} s after SIGTERM"),
+        ))
+    }
+
+    /// It was stopped, and not continued.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
     /// Its number, until it has ended and was waited for: so the number is still this process's.
     pub(super) fn process(&self) -> Option<i32> {
         process_id(&self.child)

@@ -129,6 +129,38 @@ impl ActiveFaults {
         self.heal_those(|fault| matches!(fault, Fault::Save { node: saved } if saved == node))
     }
 
+    /// Gives a node its memory back.
+    pub(crate) fn deflate(&self, node: &str) -> Result<(), ClusterError> {
+        self.heal_those(|fault| matches!(fault, Fault::Ballooned { node: of, .. } if of == node))
+    }
+
+    /// Waits until the migration or the shutdown of a node is over. That it came to nothing is in the history then.
+    pub(crate) async fn finished(&self, node: &str) -> Result<(), ClusterError> {
+        let under_way: Vec<_> = self
+            .state()
+            .active
+            .iter()
+            .filter(|(_, f)| f.ends_by_itself() && f.node() == Some(node))
+            .map(|(n, f)| (*n, f.clone()))
+            .collect();
+        for (fault, what) in under_way {
+            match self.cluster.finished(&what).await {
+                // A shutdown is healed by the next start.
+                Ok(()) if matches!(what, Fault::Shutdown { .. }) => {}
+                Ok(()) => self.healed(fault),
+                Err(error @ (ClusterError::State(_) | ClusterError::Io { .. })) => {
+                    self.recorder.record(Event::FaultFailed {
+                        fault,
+                        reason: error.to_string(),
+                    });
+                    self.healed(fault);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn heal_those(&self, which: impl Fn(&Fault) -> bool) -> Result<(), ClusterError> {
         let those: Vec<_> = self
             .state()
@@ -204,6 +236,8 @@ impl ActiveFaults {
                 | Fault::ClockJump { .. }
                 | Fault::CpuStarved { .. }
                 | Fault::Save { .. }
+                | Fault::Migration { .. }
+                | Fault::Ballooned { .. }
                 | Fault::Partition { .. }
                 | Fault::BlackHole { .. }
                 | Fault::Delay { .. }
@@ -214,6 +248,7 @@ impl ActiveFaults {
                 Fault::ProcessCrash { .. }
                 | Fault::HostCrash { .. }
                 | Fault::Destroy { .. }
+                | Fault::Shutdown { .. }
                 | Fault::DiskReadOnly { .. }
                 | Fault::Revert { .. }
                 | Fault::Reset { .. } => false,

@@ -345,6 +345,7 @@ impl Run {
             self.faults.correct_clock(node)?;
             self.faults.thaw(node)?;
             self.faults.resume(node)?;
+            self.faults.deflate(node)?;
             self.cluster.set_clock(node, ResumedClock::Corrected)?;
             if self.faults.is_read_only(node) {
                 self.repair_disk(node).await?;

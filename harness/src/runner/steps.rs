@@ -35,6 +35,7 @@ impl Run {
                 self.start_again(node, Database::Same).await?
             }
             Step::RepairDisk { node } => self.repair_disk(node).await?,
+            Step::Migrate { node } | Step::Shutdown { node } => self.faults.finished(node).await?,
             Step::Sink { sink, .. } => {
                 let applied = self.sink(sink)?.applied().await;
                 applied.map_err(|reason| RunError::Sink {
@@ -124,6 +125,7 @@ impl Run {
                 Some(self.faults.correct_clock(node).map_err(RunError::from))
             }
             Step::FeedCpu { node } => Some(self.faults.feed_cpu(node).map_err(RunError::from)),
+            Step::Deflate { node } => Some(self.faults.deflate(node).map_err(RunError::from)),
             Step::Resume { node, clock } => Some(
                 self.cluster
                     .set_clock(node, *clock)
@@ -178,7 +180,11 @@ impl Run {
 
     fn strike(self: &Arc<Self>, step: Step, trigger: &str) {
         let done = self.at_once(&step, Some(trigger));
-        let takes_time = done.is_none() || matches!(step, Step::Revert { .. });
+        let takes_time = done.is_none()
+            || matches!(
+                step,
+                Step::Revert { .. } | Step::Migrate { .. } | Step::Shutdown { .. }
+            );
         if let Some(Err(error)) = done {
             self.fail(error);
         } else if takes_time {
@@ -186,6 +192,9 @@ impl Run {
             self.spawn_triggered(async move {
                 let done = match &step {
                     Step::Revert { node } => run.start_again(node, Database::Same).await,
+                    Step::Migrate { node } | Step::Shutdown { node } => {
+                        run.faults.finished(node).await.map_err(RunError::from)
+                    }
                     step => Box::pin(run.perform(step)).await,
                 };
                 if let Err(error) = done {
@@ -229,6 +238,9 @@ fn fault(step: &Step) -> Option<Fault> {
         },
         Step::StarveCpu { node, percent } => Fault::CpuStarved { node, percent },
         Step::Save { node } => Fault::Save { node },
+        Step::Migrate { node } => Fault::Migration { node },
+        Step::Shutdown { node } => Fault::Shutdown { node },
+        Step::Balloon { node, megabytes } => Fault::Ballooned { node, megabytes },
         Step::Partition(Partition { a, b, one_way }) => Fault::Partition { a, b, one_way },
         Step::Delay { link, latency } => {
             let latency_us = u64::try_from(latency.0.as_micros()).unwrap_or(u64::MAX);

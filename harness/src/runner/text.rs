@@ -78,6 +78,12 @@ pub(crate) fn text(step: &Step) -> String {
             node,
             clock: ResumedClock::Stale,
         } => format!("resume {node}, its clock as it was saved"),
+        Step::Migrate { node } => format!("move {node} to another host while it runs"),
+        Step::Shutdown { node } => format!("shut {node} down"),
+        Step::Balloon { node, megabytes } => {
+            format!("take {megabytes} MB of memory from {node}")
+        }
+        Step::Deflate { node } => format!("give {node} its memory back"),
         Step::Partition(Partition {
             a,
             b,
@@ -253,6 +259,10 @@ mod tests {
                 { wait-quiet = { at-most = "8h" } },
                 { crash = { node = "n1" } },
                 { start = { node = "n1", database = "new" } },
+                { migrate = { node = "n1" } },
+                { shutdown = { node = "n1" } },
+                { balloon = { node = "n1", megabytes = 64 } },
+                { deflate = { node = "n1" } },
                 { partition = { a = "n1", b = "n2", one-way = true } },
                 { delay = { link = "n1>n2", latency = "20ms" } },
                 { heal = { a = "n1" } },
@@ -278,6 +288,10 @@ mod tests {
         wait until all is quiet, at most 8h
         crash n1 (process)
         start n1 with a new transport database
+        move n1 to another host while it runs
+        shut n1 down
+        take 64 MB of memory from n1
+        give n1 its memory back
         hold back what goes from n1 to n2
         delay n1>n2 by 20ms
         heal the network around n1

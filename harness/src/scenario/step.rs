@@ -124,6 +124,28 @@ pub enum Step {
         #[serde(default)]
         clock: ResumedClock,
     },
+    /// The node moves to another host while it runs, with its memory and the state of its devices; its connections go on.
+    Migrate {
+        /// The node.
+        node: String,
+    },
+    /// The node is shut down in an orderly way: its service is stopped, its file systems are unmounted; `start` boots it.
+    Shutdown {
+        /// The node.
+        node: String,
+    },
+    /// So much memory is taken from the node while it works.
+    Balloon {
+        /// The node.
+        node: String,
+        /// How much: megabytes (1024 × 1024 octets).
+        megabytes: u32,
+    },
+    /// …and is given back.
+    Deflate {
+        /// The node.
+        node: String,
+    },
     /// Nothing passes between two hosts.
     Partition(Partition),
     /// Octets on a link arrive later.

@@ -55,6 +55,10 @@ pub(crate) const fn key(step: &Step) -> &'static str {
         Step::FeedCpu { .. } => "feed-cpu",
         Step::Save { .. } => "save",
         Step::Resume { .. } => "resume",
+        Step::Migrate { .. } => "migrate",
+        Step::Shutdown { .. } => "shutdown",
+        Step::Balloon { .. } => "balloon",
+        Step::Deflate { .. } => "deflate",
         Step::Partition(_) => "partition",
         Step::Delay { .. } => "delay",
         Step::BlackHole { .. } => "black-hole",
@@ -94,6 +98,10 @@ const fn may_be_triggered(step: &Step) -> bool {
             | Step::FeedCpu { .. }
             | Step::Save { .. }
             | Step::Resume { .. }
+            | Step::Migrate { .. }
+            | Step::Shutdown { .. }
+            | Step::Balloon { .. }
+            | Step::Deflate { .. }
             | Step::Partition(_)
             | Step::Delay { .. }
             | Step::BlackHole { .. }
@@ -130,6 +138,9 @@ impl Check<'_> {
             | Step::FeedCpu { node }
             | Step::Save { node }
             | Step::Resume { node, .. }
+            | Step::Migrate { node }
+            | Step::Shutdown { node }
+            | Step::Deflate { node }
             | Step::Snapshot { node } => self.node(node, &at.key("node").span),
             Step::Revert { node } => {
                 self.node(node, &at.key("node").span);
@@ -167,6 +178,17 @@ impl Check<'_> {
                         &at.key("percent").span,
                         format!("{percent} hundredths of a processor"),
                         "1 to 99",
+                        None,
+                    );
+                }
+            }
+            Step::Balloon { node, megabytes } => {
+                self.node(node, &at.key("node").span);
+                if *megabytes == 0 {
+                    self.problem(
+                        &at.key("megabytes").span,
+                        "a balloon of 0 megabytes",
+                        "at least 1",
                         None,
                     );
                 }

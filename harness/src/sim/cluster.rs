@@ -4,6 +4,8 @@
 //! [`SimEnvironment`]s. No lock is held while the network or a node is called: a trigger may come back here
 //! from the middle of a write.
 
+mod planned;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -63,6 +65,10 @@ struct State {
     snapshot: Option<SimSnapshot>,
     /// When the node was saved, milliseconds since the Unix epoch by a clock that is right.
     saved_ms: Option<u64>,
+    /// How often it has moved to another host.
+    migrations: u32,
+    /// When it goes on there.
+    migration: Option<Instant>,
     running: Option<Running>,
 }
 
@@ -170,7 +176,7 @@ impl SimCluster {
 
     /// The node stops where it stands, and its host is gone for the others: nobody closes its connections.
     fn save(&self, node: &str) -> Result<(), ClusterError> {
-        self.gate(node)?.freeze();
+        self.freeze(node)?;
         lock(&self.slot(node)?.state).saved_ms = Some(self.world.now_ms());
         self.world.network.host_saved(node);
         Ok(())
@@ -199,7 +205,10 @@ impl SimCluster {
 impl Slot {
     /// Ends the incarnation: from here on nothing of it runs. Returns what is left of it.
     fn end(&self) -> Result<Running, ClusterError> {
-        let running = lock(&self.state).running.take();
+        let mut state = lock(&self.state);
+        state.migration = None;
+        let running = state.running.take();
+        drop(state);
         let running = running.ok_or_else(|| self.is_not_running())?;
         running.gate.kill();
         Ok(running)
@@ -321,7 +330,16 @@ impl Cluster for SimCluster {
             Fault::ProcessCrash { node } => self.process_crash(node)?,
             Fault::HostCrash { node } => self.host_crash(node)?,
             Fault::Destroy { node } => self.cut_power(node)?.wipe(),
-            Fault::Freeze { node } => self.gate(node)?.freeze(),
+            Fault::Freeze { node } => self.freeze(node)?,
+            Fault::Shutdown { node } => self.shut_down(node)?,
+            Fault::Migration { node } => self.migrate(node)?,
+            Fault::Ballooned { node, .. } => {
+                return Err(ClusterError::NotApplicable {
+                    fault: format!("memory taken from {node}"),
+                    substrate: "sim",
+                    reason: "a simulated node has no memory of its own that could be taken (substrate `vm`)".into(),
+                });
+            }
             Fault::DiskFull { node } => self.slot(node)?.machine.disk.set_full(true),
             Fault::DiskReadOnly { node } => self.slot(node)?.machine.disk.set_read_only(),
             Fault::ClockJump { node, offset_ms } => self.set_clock_offset(node, *offset_ms)?,
@@ -396,6 +414,7 @@ impl Cluster for SimCluster {
                 network.host_up(node);
                 gate.thaw();
             }
+            Fault::Migration { node } => self.slot(node)?.arrive(None),
             Fault::Partition { a, b, one_way } => network.heal_partition(a, b, *one_way),
             Fault::BlackHole { link, stream } => network.heal_black_hole(link, *stream),
             Fault::Down { link } => network.bring_up(link),
@@ -415,6 +434,8 @@ impl Cluster for SimCluster {
             | Fault::HostCrash { .. }
             | Fault::Destroy { .. }
             | Fault::Revert { .. }
+            | Fault::Shutdown { .. }
+            | Fault::Ballooned { .. }
             | Fault::CpuStarved { .. }
             | Fault::Reset { .. }
             | Fault::Toxic { .. } => {
@@ -424,6 +445,13 @@ impl Cluster for SimCluster {
             }
         }
         Ok(())
+    }
+
+    fn finished(&self, fault: &Fault) -> BoxFuture<'static, Result<(), ClusterError>> {
+        match fault {
+            Fault::Migration { node } => self.moved(node),
+            _ => Box::pin(async { Ok(()) }),
+        }
     }
 
     fn set_clock(&self, node: &str, clock: ResumedClock) -> Result<(), ClusterError> {

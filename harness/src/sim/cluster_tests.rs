@@ -231,8 +231,10 @@ fn every_fault_takes_effect_and_is_taken_back() {
             within: &Nothing,
             now_us: &|| recorder.now_us(),
         };
-        conformance::every_fault(&subject, &conformance::all(), |fault| {
-            matches!(fault, Fault::CpuStarved { .. }).then_some("takes no time")
+        conformance::every_fault(&subject, &conformance::all(), |fault| match fault {
+            Fault::CpuStarved { .. } => Some("takes no time"),
+            Fault::Ballooned { .. } => Some("no memory of its own"),
+            _ => None,
         })
         .await;
     });

@@ -101,6 +101,16 @@ impl SimDisk {
         }
     }
 
+    /// The file systems are unmounted after the process has ended: everything written is on the platter. All handles are
+    /// dead. A disk that fails keeps what it has.
+    pub fn unmount(&self) {
+        let mut platter = self.lock();
+        platter.generation += 1;
+        if !platter.read_only {
+            platter.files.values_mut().for_each(FileState::sync);
+        }
+    }
+
     /// A copy of what is durable now.
     pub fn snapshot(&self) -> SimSnapshot {
         let durable = |(name, file): (&String, &FileState)| (name.clone(), file.durable.clone());

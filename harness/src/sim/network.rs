@@ -243,6 +243,19 @@ impl SimNetwork {
         self.with(|state| state.crash(host, Connection::process_gone));
     }
 
+    /// The host shuts down: its process closes its connections as it ends, and then nobody answers there.
+    pub fn host_shutdown(&self, host: &str) {
+        self.with(|state| {
+            state.host(host).down = true;
+            state.crash(host, |connection, side, _, wakes| {
+                connection
+                    .is_held(side)
+                    .then(|| connection.close(side, wakes))
+                    .flatten()
+            });
+        });
+    }
+
     /// The host loses power: its connections fall silent.
     pub fn host_crash(&self, host: &str) {
         self.with(|state| {

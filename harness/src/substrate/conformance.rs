@@ -43,6 +43,14 @@ pub(crate) trait Within {
     fn throttled(&self, _node: &str) -> Option<u64> {
         None
     }
+    /// Which host the node is on; another one after each migration. `None` where hosts cannot be told apart.
+    fn host(&self, _node: &str) -> Option<u64> {
+        None
+    }
+    /// How much memory the node has, megabytes.
+    fn memory(&self, _node: &str) -> Option<u64> {
+        None
+    }
 }
 
 /// The kinds of fault, in the order in which they are tried.
@@ -64,6 +72,12 @@ pub(crate) fn all() -> Vec<Fault> {
             percent: 1,
         },
         Fault::Save { node: node() },
+        Fault::Migration { node: node() },
+        Fault::Shutdown { node: node() },
+        Fault::Ballooned {
+            node: node(),
+            megabytes: 16,
+        },
         Fault::Partition {
             a: "client-1".into(),
             b: node(),
@@ -214,6 +228,53 @@ impl Subject<'_> {
                 assert!(is_silent(&mut open).await, "its connections are dead");
                 self.heal(fault);
                 assert!(cluster.view(node).await.is_some());
+            }
+            Fault::Migration { node } => {
+                let (database, host) = (self.database(node).await, self.within.host(node));
+                let mut open = self.session(node).await;
+                let begun = Instant::now();
+                self.inject(fault);
+                noop(&mut open).await;
+                let moved = within(cluster.finished(fault)).await;
+                moved.expect("it is on the other host");
+                assert!(begun.elapsed() > Duration::ZERO, "it stood still");
+                let answer = within(reply(&mut open)).await;
+                answer.expect("an open session goes on");
+                assert_eq!(self.database(node).await, database);
+                assert!(host.is_none() || self.within.host(node) != host);
+            }
+            Fault::Shutdown { node } => {
+                let before = self.database(node).await;
+                let shown = self.send(node).await;
+                let written = self.within.write_unsynced(node);
+                let mut open = self.session(node).await;
+                self.inject(fault);
+                let off = within(cluster.finished(fault)).await;
+                off.expect("it is off");
+                let end = within(open.read(&mut [0; 512])).await;
+                assert_eq!(end.expect("no reset"), 0, "its connections are closed");
+                assert!(cluster.view(node).await.is_none());
+                self.start(node).await;
+                assert_eq!(self.database(node).await, before);
+                assert!(self.shown(shown).await.is_some());
+                assert!(
+                    !written || self.within.keeps_unsynced(node),
+                    "what was written is on the disk"
+                );
+            }
+            Fault::Ballooned { node, megabytes } => {
+                let all = self.within.memory(node).expect("it can be told");
+                let has = async |least: u64, most: u64| {
+                    let begun = Instant::now();
+                    while !(least..=most).contains(&self.within.memory(node).unwrap_or_default()) {
+                        assert!(begun.elapsed() < LIMIT, "not {least} to {most} MB");
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                self.inject(fault);
+                has(0, all.saturating_sub(u64::from(*megabytes))).await;
+                self.heal(fault);
+                has(all, u64::MAX).await;
             }
             Fault::Partition { a, b, .. } => {
                 let dialled = || timeout(SILENCE, greeted(self.cluster.dial(a, b)));

@@ -68,6 +68,12 @@ pub trait Cluster: Send + Sync {
     fn inject(&self, fault: &Fault) -> Result<(), ClusterError>;
     /// Takes a fault back: heals a partition, delay or black hole, thaws a node. Crashes are healed by `start`.
     fn heal(&self, fault: &Fault) -> Result<(), ClusterError>;
+    /// Waits until a fault that [ends by itself](Fault::ends_by_itself) is over: the guest runs on the other host, or is
+    /// off. At once where `inject` has done it all. It must not wait for ever: a migration that comes to nothing is an
+    /// error.
+    fn finished(&self, _fault: &Fault) -> BoxFuture<'static, Result<(), ClusterError>> {
+        Box::pin(async { Ok(()) })
+    }
     /// How a node's wall clock goes on: set right, or from where it stood when the node was saved. Not an error where
     /// nothing was saved.
     fn set_clock(&self, _node: &str, _clock: ResumedClock) -> Result<(), ClusterError> {
