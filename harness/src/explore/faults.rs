@@ -193,6 +193,7 @@ pub(super) fn at(
                 action,
                 after,
                 then,
+                every: None,
                 during: None,
             },
         });

@@ -281,6 +281,7 @@ impl Rounds<'_> {
             action: strike.fault,
             after: strike.recovery.is_some().then_some(Span(outage)),
             then: strike.recovery,
+            every: None,
             during: Some([index(begin), index(end)]),
         };
         self.drawn.faults.push(trigger);

@@ -28,6 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// …and never shorter than this in real time: a busy machine is not a lost connection.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Time between two attempts of a client that dials again (documented time)…
+const REDIAL: Duration = Duration::from_secs(5);
+
+/// …and never shorter than this in real time.
+const LEAST_REDIAL: Duration = Duration::from_millis(50);
+
 /// Every message of the run.
 pub(crate) struct Mail {
     cluster: SharedCluster,
@@ -105,6 +111,9 @@ impl Mail {
             one_session: submit.one_session,
             every: submit.every.map(|every| self.cluster.scaled(every.0)),
             probe_session: submit.probe_session,
+            redial: submit
+                .redial
+                .then(|| self.cluster.scaled(REDIAL).max(LEAST_REDIAL)),
             patience: submit.patience.map_or_else(
                 || patience(&self.cluster),
                 |wanted| self.cluster.scaled(wanted.0),
@@ -155,6 +164,7 @@ impl Mail {
             one_session: false,
             every: None,
             probe_session: false,
+            redial: None,
             patience: patience(&self.cluster),
         };
         self.carry(manner, letters).await;

@@ -124,6 +124,7 @@ pub(crate) fn text(step: &Step) -> String {
                 SinkBehaviour::Accept => "accepts".into(),
                 SinkBehaviour::Defer(code) => format!("defers with {code}"),
                 SinkBehaviour::Refuse(code) => format!("refuses recipients with {code}"),
+                SinkBehaviour::RefuseRecipient(to) => format!("refuses {to} with 550"),
                 SinkBehaviour::DropAfterDot => "drops the connection after the dot".into(),
                 SinkBehaviour::Slow(span) => format!("answers after {span}"),
                 SinkBehaviour::Down => "is down".into(),

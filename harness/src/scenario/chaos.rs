@@ -282,6 +282,7 @@ impl<'a> Draw<'a> {
             action: strike.fault,
             after: strike.recovery.is_some().then_some(Span(outage)),
             then: strike.recovery,
+            every: None,
             during: Some([index(begin), index(end)]),
         };
         self.drawn.faults.push(trigger);

@@ -168,6 +168,10 @@ pub struct Trigger {
     /// The n-th such event, from 1.
     #[serde(default = "one")]
     pub nth: u32,
+    /// Strikes again at every so many further events: with `nth = 5` and `every = 20` at the 5th, 25th, 45th… Once when left
+    /// out. What it strikes must be up again by then: a crash of a node that is down cannot be injected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<u32>,
     /// Strikes before the octets of the event go on (`true`), or right after.
     #[serde(default)]
     pub before: bool,

@@ -407,6 +407,8 @@ pub enum SinkBehaviour {
     Defer(u16),
     /// This code (5yz) to every RCPT.
     Refuse(u16),
+    /// 550 to RCPT of this address alone; every other recipient is taken.
+    RefuseRecipient(String),
     /// Takes the message, and drops the connection without a reply.
     DropAfterDot,
     /// Answers every command after this time; real time, never scaled.

@@ -21,7 +21,8 @@ pub struct Submit {
     /// How many messages.
     #[serde(default = "one")]
     pub count: u32,
-    /// `generated`, or a file of `suites/messages/` without `.eml`, or `all`: each of these files in turn.
+    /// `generated`, or a file of `suites/messages/` without `.eml`, or `all`: each of these files in turn;
+    /// or `looped`: generated, with the Received fields of a message that has gone round for long.
     #[serde(default = "generated")]
     pub message: String,
     /// Envelope recipients: addresses, or `mailbox` (a mailbox of the cluster), `external` (beyond the boundary).
@@ -63,6 +64,10 @@ pub struct Submit {
     /// NOOP after each outcome, to see that the session is still usable.
     #[serde(default)]
     pub probe_session: bool,
+    /// A client that finds nobody listening tries again until somebody answers, for as long as its patience lasts; every 50 ms
+    /// of real time, on `sim` every 5 s.
+    #[serde(default)]
+    pub redial: bool,
     /// How long the client waits for a reply; its connection counts as lost after it. Default 10 min.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Span>,
@@ -89,6 +94,7 @@ impl Submit {
             background: false,
             every: None,
             probe_session: false,
+            redial: false,
             patience: None,
         }
     }

@@ -289,9 +289,9 @@ impl Check<'_> {
             }
         }
         let message = submit.message.as_str();
-        if !["generated", "all"].contains(&message) && !(self.known.message)(message) {
+        if !["generated", "all", "looped"].contains(&message) && !(self.known.message)(message) {
             let help =
-                "`generated`, `all`, or the name of a file in suites/messages/ without `.eml`"
+                "`generated`, `all`, `looped`, or the name of a file in suites/messages/ without `.eml`"
                     .to_owned();
             self.problem(
                 &at.key("message").span,
@@ -406,6 +406,15 @@ impl Check<'_> {
                     None,
                 );
             }
+            SinkBehaviour::RefuseRecipient(to) if !to.contains('@') => {
+                let help = "an address that mail is sent to, as in `gone@external.example`";
+                self.problem(
+                    &place.span,
+                    format!("`{to}` is no address"),
+                    "no address",
+                    Some(help.to_owned()),
+                );
+            }
             SinkBehaviour::Slow(span) => self.positive(*span, &place.span),
             _ => {}
         }
@@ -432,6 +441,15 @@ impl Check<'_> {
         }
         if trigger.nth == 0 {
             self.problem(&place.key("nth").span, "`nth` is 0", "the first is 1", None);
+        }
+        if trigger.every == Some(0) {
+            let help = "to strike once, leave it out".to_owned();
+            self.problem(
+                &place.key("every").span,
+                "`every` is 0",
+                "at least 1",
+                Some(help),
+            );
         }
         for (name, step) in [
             ("do", Some(&trigger.action)),

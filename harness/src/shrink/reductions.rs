@@ -289,6 +289,7 @@ fn submits(submit: &Submit) -> Vec<Step> {
         sessions,
         one_session,
         every,
+        redial,
         patience,
         via,
         transfer,
@@ -372,6 +373,12 @@ fn triggers(trigger: &Trigger) -> Vec<Trigger> {
         all.push(Trigger {
             after: None,
             then: None,
+            ..trigger.clone()
+        });
+    }
+    if trigger.every.is_some() {
+        all.push(Trigger {
+            every: None,
             ..trigger.clone()
         });
     }

@@ -136,6 +136,7 @@ fn when(event: &str, before: bool) -> Trigger {
         action: Step::Destroy { node: node("n1") },
         after: None,
         then: None,
+        every: None,
         during: None,
     }
 }

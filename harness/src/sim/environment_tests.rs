@@ -117,6 +117,7 @@ async fn steps_of_a_task_that_ends_its_node(before: bool) -> usize {
         action: Step::Freeze { node: "n1".into() },
         after: None,
         then: None,
+        every: None,
         during: None,
     }]);
     let env = env(&world, 1);

@@ -409,6 +409,7 @@ fn trigger(before: bool) -> Trigger {
         action: Step::Freeze { node: "n1".into() },
         after: None,
         then: None,
+        every: None,
         during: None,
     }
 }

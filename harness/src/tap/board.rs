@@ -236,6 +236,16 @@ impl Armed {
             .is_none_or(|[first, last]| (first..=last).contains(&step) && step != NO_STEP)
     }
 
+    /// It strikes at the event of that number, from 1.
+    fn strikes_at(&self, number: u32) -> bool {
+        let Trigger { nth, every, .. } = self.trigger;
+        match (number.checked_sub(nth), every) {
+            (Some(0), _) => true,
+            (Some(beyond), Some(every)) => beyond.is_multiple_of(every),
+            _ => false,
+        }
+    }
+
     fn unfired(&self) -> Option<String> {
         let seen = self.seen.load(Ordering::Relaxed);
         let Trigger { when, nth, .. } = &self.trigger;
@@ -309,7 +319,7 @@ impl Shared {
             return;
         }
         for armed in meant {
-            if armed.seen.fetch_add(1, Ordering::Relaxed) + 1 == armed.trigger.nth {
+            if armed.strikes_at(armed.seen.fetch_add(1, Ordering::Relaxed) + 1) {
                 let Trigger {
                     when,
                     before,
@@ -500,6 +510,7 @@ mod tests {
             action,
             after: None,
             then: None,
+            every: None,
             during: None,
         }
     }
@@ -602,6 +613,24 @@ mod tests {
         board.set_step(Some(2));
         link.open().1.after();
         assert_eq!(*lock(&done), ["a>b connect/2 after 6 records"]);
+    }
+
+    #[test]
+    fn every_so_many_events_after_the_nth() {
+        let again = Trigger {
+            every: Some(3),
+            ..trigger("a>b connect", 2, false)
+        };
+        let (board, done) = board(&[again]);
+        let link = board.link("a", "b");
+        for _ in 0..9 {
+            link.open().1.after();
+        }
+        assert_eq!(
+            *lock(&done),
+            [2, 5, 8].map(|number| format!("a>b connect/2 after {number} records"))
+        );
+        assert!(board.unfired().is_empty());
     }
 
     #[test]

@@ -296,6 +296,7 @@ async fn a_trigger_strikes_before_the_octets_go_on() {
         },
         after: None,
         then: None,
+        every: None,
         during: None,
     });
     let link = link(&triggers).await;
@@ -359,6 +360,7 @@ async fn a_reply_is_garbled_or_held_up_by_its_own_event() {
         },
         after: None,
         then: None,
+        every: None,
         during: None,
     });
     let link = link(&triggers).await;

@@ -37,6 +37,12 @@ pub const SMUGGLED: u32 = 900_000;
 /// The wall clock at which every run begins, in seconds since the Unix epoch: 2026-01-01 00:00:00 UTC.
 pub const WALL_CLOCK_START_SECS: u64 = 1_767_225_600;
 
+/// A generated message that has gone round for long.
+pub const LOOPED: &str = "looped";
+
+/// Its Received fields: more than the threshold of any server. RFC 5321 §6.3 wants it to be at least 100.
+pub const LOOPED_FIELDS: u32 = 120;
+
 /// Octets of a generated body; with its header section a message has 0.5 to 8 KiB.
 const BODY_OCTETS: Range<usize> = 300..7_200;
 
@@ -139,6 +145,10 @@ impl Content {
         };
         let message = if order.source == "generated" {
             generate(order, sent_at, message_id.clone())?
+        } else if order.source == LOOPED {
+            let mut looped = received_fields(&date);
+            looped.extend(generate(order, sent_at, message_id.clone())?);
+            looped
         } else {
             let file = gauntlet_suites::message(order.source);
             let file = file.ok_or_else(|| ContentError::Unknown(order.source.to_owned()))?;
@@ -201,6 +211,17 @@ impl Content {
         }
         self
     }
+}
+
+/// The trace of a message that two servers have sent to each other all the time.
+fn received_fields(date: &str) -> Vec<u8> {
+    let hosts = ["east.example", "west.example"];
+    let field = |round: u32| {
+        let (from, by) = (hosts[round as usize % 2], hosts[(round as usize + 1) % 2]);
+        format!("Received: from {from} by {by} with ESMTP id round{round};\r\n {date}\r\n")
+    };
+    let fields: String = (1..=LOOPED_FIELDS).rev().map(field).collect();
+    fields.into_bytes()
 }
 
 /// The value of a Date field, as lettre writes it.

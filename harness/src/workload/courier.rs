@@ -13,7 +13,7 @@ use std::{
 };
 
 use reference_node::env::BoxStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     client::{Mail, NotOpened, Session, Submitted},
@@ -66,6 +66,8 @@ pub struct Manner {
     pub every: Option<Duration>,
     /// NOOP after each outcome.
     pub probe_session: bool,
+    /// Pause before a session that could not be opened is tried again, for as long as `patience`; `None`: not at all.
+    pub redial: Option<Duration>,
     /// How long to wait for a reply.
     pub patience: Duration,
 }
@@ -208,6 +210,28 @@ impl Courier {
         &self,
         session: &'s mut Option<AnySession>,
     ) -> Result<&'s mut AnySession, NotOpened> {
+        let open = match session.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        Ok(session.insert(open))
+    }
+
+    /// A new session; a client that dials again gives up after its patience.
+    async fn open(&self) -> Result<AnySession, NotOpened> {
+        let began = Instant::now();
+        loop {
+            let opened = self.open_once().await;
+            match (opened, self.manner.redial) {
+                (Err(_), Some(pause)) if began.elapsed() < self.manner.patience => {
+                    sleep(pause).await;
+                }
+                (opened, _) => return opened,
+            }
+        }
+    }
+
+    async fn open_once(&self) -> Result<AnySession, NotOpened> {
         let Manner {
             client,
             to,
@@ -215,23 +239,15 @@ impl Courier {
             patience,
             ..
         } = &self.manner;
-        let open = match session.take() {
-            Some(open) => open,
-            None => {
-                let stream = dial(&self.cluster, client, to, *patience)
-                    .await
-                    .map_err(NotOpened::from)?;
-                match self.manner.client_kind() {
-                    Via::Raw => {
-                        AnySession::Raw(Session::open(stream, client, *hello, *patience).await?)
-                    }
-                    Via::Lettre => {
-                        AnySession::Lettre(LettreSession::open(stream, client, *patience).await?)
-                    }
-                }
+        let stream = dial(&self.cluster, client, to, *patience)
+            .await
+            .map_err(NotOpened::from)?;
+        Ok(match self.manner.client_kind() {
+            Via::Raw => AnySession::Raw(Session::open(stream, client, *hello, *patience).await?),
+            Via::Lettre => {
+                AnySession::Lettre(LettreSession::open(stream, client, *patience).await?)
             }
-        };
-        Ok(session.insert(open))
+        })
     }
 
     async fn close(&self, session: Option<AnySession>) {

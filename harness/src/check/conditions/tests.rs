@@ -163,6 +163,7 @@ fn a_trigger_that_never_fired_makes_a_run_inconclusive() {
         action: destroy,
         after: None,
         then: None,
+        every: None,
         during: None,
     });
     story.settle();
@@ -183,6 +184,7 @@ fn a_trigger_that_listens_for_a_while_may_miss_its_event() {
         action: Step::Freeze { node: "n1".into() },
         after: None,
         then: None,
+        every: None,
         during: Some([0, 1]),
     });
     let missing = |story: &Story| with(story, |case, _| faults_missing(case));
@@ -281,6 +283,7 @@ fn a_trigger_of_a_random_run_may_miss_its_event() {
         action: Step::Freeze { node: "n1".into() },
         after: None,
         then: None,
+        every: None,
         during: Some([0, 1]),
     });
     story.settle();

@@ -6,13 +6,14 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Entry, Exchange,
+        Case, Entry, Exchange, Submitted,
         conditions::{conclude, strikes},
         evidence::{Tally, clock, piece},
         heartbeat::processing::host_of,
     },
-    history::Transaction,
+    history::{Outcome, Transaction},
     scenario::{SinkBehaviour, Step},
+    workload::content::{LOOPED, LOOPED_FIELDS},
 };
 
 /// TC-09: a message that goes round and round is refused once it has more Received fields than MaxHopCount, and its
@@ -41,6 +42,11 @@ pub(super) fn tc_09(case: &Case<'_>) -> Verdict {
         }
         judge(case, &mut tally, entry, &hops, most);
     }
+    for entry in ledger.entries.values() {
+        if let Some(s) = entry.submitted(case).find(|s| s.what.content == LOOPED) {
+            judge_looped(case, &mut tally, entry, s);
+        }
+    }
     conclude(
         case,
         "TC-09",
@@ -48,6 +54,41 @@ pub(super) fn tc_09(case: &Case<'_>) -> Verdict {
         "messages that went round were refused after MaxHopCount Received fields, with a DSN to their sender",
         "no message went round",
     )
+}
+
+/// A message that came in with the Received fields of a loop: refused, or taken and not sent on, with a DSN to its sender.
+fn judge_looped(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submitted<'_>) {
+    if s.outcome == Outcome::Refused && s.reply.is_some_and(|reply| reply.code >= 500) {
+        return tally.kept();
+    }
+    if !s.acked() {
+        return;
+    }
+    let number = entry.message;
+    for (to, account) in entry.accounts.iter().filter(|(_, a)| a.owed.is_some()) {
+        let came = s.ended.map(|at| at.seq);
+        if let Some(arrival) = account.arrivals.first() {
+            let text = format!(
+                "message {number} was taken with {LOOPED_FIELDS} Received fields, and went on to {to} at {}",
+                clock(u64::try_from(arrival.t_us).unwrap_or_default())
+            );
+            tally.broken(piece(text, came.into_iter().chain([arrival.seq])));
+            continue;
+        }
+        let told = !account.dsns.is_empty() || !entry.mailbox_dsns.is_empty();
+        if told || s.what.from.is_empty() {
+            tally.kept();
+        } else if let Some((settled, true, _)) = case.settled
+            && reachable(case, &s.what.from)
+            && strikes(case).is_empty()
+        {
+            let text = format!(
+                "message {number} was taken with {LOOPED_FIELDS} Received fields; neither it nor a DSN had come by {}",
+                clock(settled.t_us)
+            );
+            tally.broken(piece(text, came.into_iter().chain([settled.seq])));
+        }
+    }
 }
 
 /// Ends of data of a message on its way from node to node, in order.

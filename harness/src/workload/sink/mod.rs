@@ -299,6 +299,15 @@ impl Policy for Decider<'_> {
         Some(code)
     }
 
+    fn refuse_recipient(&mut self, to: &str) -> Option<u16> {
+        match &self.sink.script().behaviour {
+            SinkBehaviour::RefuseRecipient(address) => {
+                address.eq_ignore_ascii_case(to).then_some(550)
+            }
+            _ => None,
+        }
+    }
+
     fn message(&mut self, taken: Taken) -> Decision {
         let decision = {
             let mut script = self.sink.script();
@@ -307,9 +316,10 @@ impl Policy for Decider<'_> {
                 SinkBehaviour::DropAfterDot => Decision::Drop,
                 // `refuse` speaks at RCPT: this transaction began before it was set.
                 SinkBehaviour::Refuse(_) => return self.take(taken, Decision::Accept),
-                SinkBehaviour::Accept | SinkBehaviour::Slow(_) | SinkBehaviour::Down => {
-                    Decision::Accept
-                }
+                SinkBehaviour::Accept
+                | SinkBehaviour::RefuseRecipient(_)
+                | SinkBehaviour::Slow(_)
+                | SinkBehaviour::Down => Decision::Accept,
             };
             script.shown();
             decision

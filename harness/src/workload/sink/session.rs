@@ -40,6 +40,10 @@ pub(crate) enum Decision {
 pub(crate) trait Policy {
     /// Whether the transaction's recipients are refused, and with which code. Asked at its first RCPT.
     fn refuse(&mut self) -> Option<u16>;
+    /// …or to this one alone.
+    fn refuse_recipient(&mut self, _to: &str) -> Option<u16> {
+        None
+    }
     /// What to do with a message whose end of data has come. Its reply is written after this returns.
     fn message(&mut self, taken: Taken) -> Decision;
 }
@@ -251,7 +255,8 @@ impl SinkSession {
         let Some((to, _)) = path(argument, "TO:").filter(|(to, _)| !to.is_empty()) else {
             return reply("501 5.5.4 RCPT TO:<address>");
         };
-        if let Some(code) = *transaction.refusing.get_or_insert_with(|| policy.refuse()) {
+        let whole = *transaction.refusing.get_or_insert_with(|| policy.refuse());
+        if let Some(code) = whole.or_else(|| policy.refuse_recipient(to)) {
             return reply(&format!("{code} {}.1.1 no such recipient", code / 100));
         }
         if transaction.recipients.len() >= RECIPIENTS {
