@@ -392,6 +392,21 @@ impl<'h> Case<'h> {
             .map(|place| self.at_place(*place))
     }
 
+    /// Transactions of nodes that were answered with 5yz at their end of data, in the order of links and connections.
+    pub(super) fn bounced(&self) -> impl Iterator<Item = (&Connection<'h>, &Exchange<'h>)> {
+        (self.index.bounced().iter()).map(|place| self.at_place(*place))
+    }
+
+    /// Connections of nodes on which a greeting, a recipient or another command was answered with 5yz, in the order of links.
+    pub(super) fn refusing(&self) -> impl Iterator<Item = &Connection<'h>> {
+        (self.index.refusing().iter()).map(|(link, place)| &self.links[link][*place])
+    }
+
+    /// Transactions of nodes that name neither message nor transport ID.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = (&Connection<'h>, &Exchange<'h>)> {
+        (self.index.unnamed().iter()).map(|place| self.at_place(*place))
+    }
+
     /// When a host put off what some node had for it, in order: with 4yz before any message's data, or by not being there.
     pub(super) fn put_off(&self, host: &str) -> &[Moment] {
         self.index.put_off(host)

@@ -37,6 +37,12 @@ pub(super) struct Index<'h> {
     talks: HashMap<&'h str, Talk<'h>>,
     /// By host and other host: when the first may have learned that the other lives, in order, whoever opened the session.
     lives: HashMap<&'h str, HashMap<&'h str, Vec<u64>>>,
+    /// Transactions of nodes that were answered with 5yz at their end of data.
+    bounced: Vec<Place<'h>>,
+    /// …and connections of nodes on which something else was: the link, and the place.
+    refusing: Vec<(&'h str, usize)>,
+    /// Transactions of nodes that name neither message nor transport ID.
+    unnamed: Vec<Place<'h>>,
     /// By host: when it put mail off that a node had for it, in order: at the start of a session, or by not being there.
     put_off: HashMap<&'h str, Vec<Moment>>,
 }
@@ -57,6 +63,19 @@ impl<'h> Index<'h> {
             let Some((from, to)) = link.split_once('>').filter(|(from, _)| is_node(from)) else {
                 continue;
             };
+            for (place, connection) in connections.iter().enumerate() {
+                if !connection.refused_recipients().is_empty() || refuses_all(connection) {
+                    self.refusing.push((link, place));
+                }
+                for (at, exchange) in connection.exchanges.iter().enumerate() {
+                    if exchange.reply.is_some_and(|(_, reply)| reply.code >= 500) {
+                        self.bounced.push((link, place, at));
+                    }
+                    if exchange.message.is_none() && exchange.transport_id.is_none() {
+                        self.unnamed.push((link, place, at));
+                    }
+                }
+            }
             let moments = connections.iter().flat_map(put_off);
             self.put_off.entry(to).or_default().extend(moments);
             if is_node(to) {
@@ -108,6 +127,21 @@ impl<'h> Index<'h> {
         }
     }
 
+    /// Transactions of nodes that were answered with 5yz at their end of data, by link.
+    pub(super) fn bounced(&self) -> &[Place<'h>] {
+        &self.bounced
+    }
+
+    /// Connections of nodes on which a greeting, a recipient or another command was answered with 5yz: link and place.
+    pub(super) fn refusing(&self) -> &[(&'h str, usize)] {
+        &self.refusing
+    }
+
+    /// Transactions of nodes that name neither message nor transport ID.
+    pub(super) fn unnamed(&self) -> &[Place<'h>] {
+        &self.unnamed
+    }
+
     /// Every XQDISCARD on a link, in order.
     pub(super) fn asks(&self, link: &str) -> &[Ask<'h>] {
         self.talks.get(link).map_or(&[], |talk| &talk.asks)
@@ -152,6 +186,14 @@ fn says_server_lives(wire: &Wire) -> bool {
 
 fn says_client_lives(wire: &Wire) -> bool {
     matches!(wire, Wire::Command { .. } | Wire::EndOfData { .. })
+}
+
+/// A greeting, or a command that is not for one recipient, was answered with 5yz.
+fn refuses_all(connection: &Connection<'_>) -> bool {
+    connection.events.iter().any(|(_, wire)| match wire {
+        Wire::Greeting { reply } | Wire::Reply { reply, .. } => reply.code >= 500,
+        _ => false,
+    })
 }
 
 /// When this server put mail off on a connection.

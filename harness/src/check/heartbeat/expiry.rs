@@ -133,19 +133,12 @@ fn signed(us: u64) -> i64 {
 
 /// A next hop said 5yz to this recipient, or to the whole message.
 fn refused(case: &Case<'_>, message: u32, to: &str) -> bool {
-    case.connections()
-        .filter(|c| case.is_node(c.from))
-        .any(|c| {
-            let at_rcpt = c
-                .refused_recipients()
-                .iter()
-                .any(|(refused, ..)| *refused == to);
-            let at_end = c.exchanges.iter().any(|e| {
-                e.kind != Transaction::Copy
-                    && e.message == Some(message)
-                    && e.reply.is_some_and(|(_, reply)| reply.code >= 500)
-                    && c.commands("RCPT").any(|(_, line)| address(line) == to)
-            });
-            at_rcpt || at_end
+    let at_rcpt =
+        (case.refusing().flat_map(|c| c.refused_recipients())).any(|(refused, ..)| *refused == to);
+    at_rcpt
+        || case.bounced().any(|(c, e)| {
+            e.kind != Transaction::Copy
+                && e.message == Some(message)
+                && c.commands("RCPT").any(|(_, line)| address(line) == to)
         })
 }

@@ -169,18 +169,19 @@ pub(super) fn is_later(case: &Case<'_>, t_us: i64, than: Moment) -> bool {
 /// An acknowledgement for the message and this recipient went by to the primary server.
 pub(super) fn may_be_delivered(case: &Case<'_>, hold: &Hold<'_>, to: &str, told: Moment) -> bool {
     let cluster = &case.plan.scenario.cluster;
-    let sessions = case.connections().filter(|c| c.from == hold.primary);
-    sessions.flat_map(|c| &c.exchanges).any(|e| {
-        let same = match e.transport_id {
-            Some(id) => id == hold.transport_id,
-            None => e.message.is_none() || e.message == hold.message,
-        };
+    let named = case.exchanges_named(hold.transport_id);
+    let numbered = hold.message.into_iter();
+    let numbered = numbered.flat_map(|message| case.exchanges_of(message));
+    let nameless = numbered
+        .chain(case.unnamed())
+        .filter(|(_, e)| e.transport_id.is_none());
+    named.chain(nameless).any(|(c, e)| {
         let named = || {
             let mut members = e.recipients.iter().flat_map(|r| cluster.members(r));
             members.any(|member| member.eq_ignore_ascii_case(to))
         };
         let acked = e.acked().is_some_and(|at| at < told);
-        e.kind != Transaction::Copy && same && acked && named()
+        c.from == hold.primary && e.kind != Transaction::Copy && acked && named()
     })
 }
 
@@ -195,26 +196,25 @@ pub(super) fn may_be_refused(
     told: Moment,
 ) -> bool {
     let meanwhile = |at: Moment| at.t_us >= since_us && at < told;
-    case.connections().filter(|c| c.from == from).any(|c| {
-        let at_rcpt = (c.refused_recipients().iter())
-            .any(|(who, at, _)| who.eq_ignore_ascii_case(to) && meanwhile(*at));
-        let at_end = c.exchanges.iter().any(|e| {
-            let named = e.recipients.iter().any(|r| r.eq_ignore_ascii_case(to));
-            let refused = e
-                .reply
-                .is_some_and(|(at, r)| r.code >= 500 && meanwhile(at));
-            e.kind != Transaction::Copy && named && refused
-        });
-        let of_session = c.events.iter().any(|(at, wire)| {
-            let code = match wire {
-                Wire::Greeting { reply } => reply.code,
-                Wire::Reply { verb, reply } if !is_for_one(verb) => reply.code,
-                _ => 0,
-            };
-            c.to == host && code >= 500 && meanwhile(*at)
-        });
-        at_rcpt || at_end || of_session
-    })
+    let at_end = case.bounced().any(|(c, e)| {
+        let named = e.recipients.iter().any(|r| r.eq_ignore_ascii_case(to));
+        let refused = e.reply.is_some_and(|(at, _)| meanwhile(at));
+        c.from == from && e.kind != Transaction::Copy && named && refused
+    });
+    at_end
+        || case.refusing().filter(|c| c.from == from).any(|c| {
+            let at_rcpt = (c.refused_recipients().iter())
+                .any(|(who, at, _)| who.eq_ignore_ascii_case(to) && meanwhile(*at));
+            let of_session = c.events.iter().any(|(at, wire)| {
+                let code = match wire {
+                    Wire::Greeting { reply } => reply.code,
+                    Wire::Reply { verb, reply } if !is_for_one(verb) => reply.code,
+                    _ => 0,
+                };
+                c.to == host && code >= 500 && meanwhile(*at)
+            });
+            at_rcpt || of_session
+        })
 }
 
 /// What is answered to this verb says nothing of a message's delivery, or of one recipient only.
@@ -225,25 +225,23 @@ fn is_for_one(verb: &str) -> bool {
 /// When a next hop answered the primary server with 5yz for this recipient, or for the message. At RCPT 552 means no more
 /// than 452 (RFC 5321 §4.5.3.1.10): it is tried again.
 fn refused_us(case: &Case<'_>, hold: &Hold<'_>, to: &str, after: Moment) -> Option<u64> {
-    let sessions = case.connections().filter(|c| c.from == hold.primary);
-    sessions
-        .flat_map(|c| {
-            let at_rcpt = c.refused_recipients().iter();
-            let at_rcpt = at_rcpt
-                .filter(|(who, _, reply)| *who == to && reply.code != 552)
-                .map(|(_, at, _)| *at);
-            let at_end = c
-                .exchanges
-                .iter()
-                .filter(|e| e.kind != Transaction::Copy && e.message == hold.message)
-                .filter(|e| {
-                    c.commands("RCPT")
-                        .any(|(at, line)| at < e.sent && address(line) == to)
-                })
-                .filter_map(|e| e.reply.filter(|(_, reply)| reply.code >= 500))
-                .map(|(at, _)| at);
-            at_rcpt.chain(at_end).collect::<Vec<_>>()
+    let at_rcpt = (case.refusing().filter(|c| c.from == hold.primary))
+        .flat_map(|c| c.refused_recipients())
+        .filter(|(who, _, reply)| *who == to && reply.code != 552)
+        .map(|(_, at, _)| *at);
+    let at_end = case
+        .bounced()
+        .filter(|(c, e)| {
+            let of_message = c.from == hold.primary && e.message == hold.message;
+            of_message && e.kind != Transaction::Copy
         })
+        .filter(|(c, e)| {
+            c.commands("RCPT")
+                .any(|(at, line)| at < e.sent && address(line) == to)
+        })
+        .filter_map(|(_, e)| e.reply.map(|(at, _)| at));
+    at_rcpt
+        .chain(at_end)
         .filter(|at| *at > after)
         .map(|at| at.t_us)
         .min()

@@ -157,8 +157,7 @@ fn is_served(case: &Case<'_>, address: &str) -> bool {
 
 /// A next hop refused the sender's address after that time: its DSN goes nowhere.
 fn refused(case: &Case<'_>, sender: &str, after_us: u64) -> bool {
-    case.connections()
-        .filter(|c| case.is_node(c.from))
+    case.refusing()
         .flat_map(|c| c.refused_recipients())
         .any(|(to, at, _)| *to == sender && at.t_us >= after_us)
 }

@@ -7,7 +7,7 @@ use gauntlet_reports::Evidence;
 use super::{Entry, Ledger, expiry};
 use crate::{
     check::{
-        Case, Moment, address, conditions,
+        Case, Connection, Moment, address, conditions,
         evidence::{clock, fault, outcome, piece},
     },
     history::{Event, Fault, NodeView, Phase, Transaction},
@@ -197,23 +197,16 @@ pub(in crate::check) fn refused_by_next_hop(
     recipient: &str,
     since: Moment,
 ) -> bool {
-    case.connections()
-        .filter(|c| case.is_node(c.from))
-        .any(|c| {
-            let at_rcpt = c
-                .refused_recipients()
-                .iter()
-                .any(|(to, at, _)| *to == recipient && *at > since);
-            let at_end = c
-                .exchanges
-                .iter()
-                .filter(|e| e.kind != Transaction::Copy)
-                .any(|e| {
-                    e.reply.is_some_and(|(at, r)| r.code >= 500 && at > since)
-                        && c.commands("RCPT")
-                            .any(|(at, line)| at < e.sent && address(line) == recipient)
-                });
-            at_rcpt || at_end
+    let at_rcpt = (case.refusing().flat_map(|c| c.refused_recipients()))
+        .any(|(to, at, _)| *to == recipient && *at > since);
+    let named = |c: &Connection<'_>, before: Moment| {
+        c.commands("RCPT")
+            .any(|(at, line)| at < before && address(line) == recipient)
+    };
+    at_rcpt
+        || case.bounced().any(|(c, e)| {
+            let late = e.reply.is_some_and(|(at, _)| at > since);
+            e.kind != Transaction::Copy && late && named(c, e.sent)
         })
 }
 

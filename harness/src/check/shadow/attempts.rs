@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::{
     check::{Case, Connection, Exchange, Moment, positive},
-    history::{Event, Reply, Transaction},
+    history::{Event, Reply, Transaction, Wire},
 };
 
 /// A message that a node took in as primary server, or refused, after its end of data.
@@ -29,6 +29,10 @@ pub(super) struct Intake<'c, 'h> {
     pub(super) answer: Option<(Moment, &'h Reply)>,
     /// Earlier messages came in the same session: a session for copies may be open.
     pub(super) later_in_session: bool,
+    /// The latest answer to what came before it.
+    answered_before: Option<Moment>,
+    /// Something that came before it was not answered.
+    unanswered_before: bool,
 }
 
 /// One try for a copy.
@@ -61,10 +65,19 @@ pub(super) fn intakes<'c, 'h>(case: &'c Case<'h>, node: &str) -> Vec<Intake<'c, 
                 exchange,
                 answer: exchange.reply.filter(|(_, reply)| reply.code != 421),
                 later_in_session: place > 0,
+                answered_before: None,
+                unanswered_before: false,
             });
         }
     }
     all.sort_by_key(|i| i.exchange.sent);
+    let (mut answered, mut unanswered) = (None, false);
+    for intake in &mut all {
+        intake.answered_before = answered;
+        intake.unanswered_before = unanswered;
+        answered = answered.max(intake.answer.map(|(at, _)| at));
+        unanswered |= intake.answer.is_none();
+    }
     all
 }
 
@@ -80,10 +93,13 @@ impl<'c, 'h> Intake<'c, 'h> {
         let (end, _) = self.answer?;
         let begin = self.exchange.sent;
         self.exchange.message?;
-        let clear = all
-            .iter()
-            .filter(|o| o.exchange.sent != begin)
-            .all(|o| o.exchange.sent > end || o.over_before(case, begin, longest));
+        // They stand in the order in which they came.
+        let earlier = &all[..all.partition_point(|o| o.exchange.sent < begin)];
+        let next = all.get(earlier.len() + 1);
+        let mut unanswered = earlier.iter().filter(|o| o.answer.is_none());
+        let clear = next.is_none_or(|o| o.exchange.sent > end)
+            && self.answered_before.is_none_or(|at| at < begin)
+            && (!self.unanswered_before || unanswered.all(|o| o.over_before(case, begin, longest)));
         if !clear || !case.well_between(self.node, begin.t_us, end.t_us) {
             return None;
         }
@@ -93,17 +109,11 @@ impl<'c, 'h> Intake<'c, 'h> {
         } else {
             micros(case.config.tolerance(Duration::ZERO))
         };
-        let before = all
-            .iter()
-            .filter_map(|o| o.answer)
-            .map(|(at, _)| at)
-            .filter(|at| *at < begin)
-            .max();
         let span = Span {
             begin,
             end,
             slack,
-            before: before.map_or(0, |at| at.t_us + slack),
+            before: self.answered_before.map_or(0, |at| at.t_us + slack),
         };
         let peers = case.boundary(self.node);
         let mut tries: Vec<Try<'h>> = case
@@ -116,11 +126,8 @@ impl<'c, 'h> Intake<'c, 'h> {
         Some(tries)
     }
 
-    /// Its work was over at that moment.
+    /// Its work, which was not answered, was over at that moment.
     fn over_before(&self, case: &Case<'_>, at: Moment, longest: Duration) -> bool {
-        if let Some((end, _)) = self.answer {
-            return end < at;
-        }
         let sent = self.exchange.sent;
         let frozen = !case.well_between(self.node, sent.t_us, at.t_us);
         !frozen && sent.t_us + micros(longest + case.config.tolerance(longest)) < at.t_us
@@ -135,12 +142,8 @@ impl<'c, 'h> Intake<'c, 'h> {
     fn tries_on(&self, case: &Case<'h>, c: &Connection<'h>, span: &Span) -> Vec<Try<'h>> {
         // It looks through the whole history: only for what happened at the time.
         let doubtful = || has_other_reasons(case, self.node, c.to, c.opened);
-        let asked: Vec<Moment> = c.commands("XSHADOW").map(|(at, _)| at).collect();
-        let names: Vec<Option<&str>> = (c.commands("XSHADOW"))
-            .map(|(_, line)| line.split_whitespace().nth(1))
-            .collect();
         let own = self.transport_id();
-        if asked.is_empty() {
+        let Some((first, _)) = c.commands("XSHADOW").next() else {
             let vague = c.failed.is_some_and(|why| why != "refused");
             let late = if vague { span.slack } else { 0 };
             let inside = c.opened > span.begin && c.opened.t_us <= span.end.t_us + late;
@@ -160,14 +163,12 @@ impl<'c, 'h> Intake<'c, 'h> {
                 certain: !heartbeat && !another && !doubtful(),
                 confirmed: None,
             }];
-        }
+        };
         let mut tries = Vec::new();
-        for (place, at) in asked.iter().enumerate() {
-            if *at < span.begin || *at > span.end {
-                continue;
-            }
+        let place = c.events.partition_point(|(at, _)| *at < span.begin);
+        let mut asked = asked_in(&c.events[place..]).peekable();
+        while let Some((at, named)) = asked.next().filter(|(at, _)| *at <= span.end) {
             // Its own name, where it is known; else one that the node gave: what it promoted keeps another's (HB-12).
-            let named = names.get(place).copied().flatten();
             let other = match (own, named) {
                 (Some(own), Some(named)) => own != named,
                 (None, Some(named)) => !named.starts_with(&format!("{}/", self.node)),
@@ -176,21 +177,22 @@ impl<'c, 'h> Intake<'c, 'h> {
             if other {
                 continue;
             }
-            let next = asked.get(place + 1).map_or(u64::MAX, |next| next.seq);
-            let copy = c
-                .exchanges
+            let next = asked.peek().map_or(u64::MAX, |(next, _)| next.seq);
+            let later = &c.exchanges[c.exchanges.partition_point(|e| e.sent <= at)..];
+            let copy = later
                 .iter()
-                .find(|e| e.kind == Transaction::Copy && e.sent > *at && e.sent.seq < next);
+                .take_while(|e| e.sent.seq < next)
+                .find(|e| e.kind == Transaction::Copy);
             let message = copy.and_then(|e| e.message);
             if message.is_some() && message != self.exchange.message {
                 continue;
             }
             tries.push(Try {
                 server: c.to,
-                at: if c.opened > span.begin && place == 0 {
+                at: if c.opened > span.begin && at == first {
                     c.opened
                 } else {
-                    *at
+                    at
                 },
                 vague: false,
                 certain: message.is_some() || (own.is_some() && own == named) || !doubtful(),
@@ -222,6 +224,18 @@ impl<'c, 'h> Intake<'c, 'h> {
             second.certain = false;
         }
     }
+}
+
+/// XSHADOW commands, and the messages that they name.
+fn asked_in<'c, 'h>(
+    events: &'c [(Moment, &'h Wire)],
+) -> impl Iterator<Item = (Moment, Option<&'h str>)> + 'c {
+    events.iter().filter_map(|(at, wire)| match wire {
+        Wire::Command { verb, line } if verb == "XSHADOW" => {
+            Some((*at, line.split_whitespace().nth(1)))
+        }
+        _ => None,
+    })
 }
 
 /// The time of an intake.

@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Connection, Exchange, Ledger, Moment,
+        Case, Connection, Exchange, Ledger, Moment, Submitted,
         conditions::conclude,
         evidence::{Tally, clock, piece},
         heartbeat::asking::asks,
@@ -103,6 +103,7 @@ fn explained(
 /// SC-16: a node is primary for some messages and shadow for others at the same time.
 pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
     let ledger = case.ledger();
+    let busy = all_busy(case, ledger);
     let mut tally = Tally::default();
     for connection in case
         .connections()
@@ -112,7 +113,7 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
             continue;
         };
         let node = connection.to;
-        let Some(busy) = primary_for(case, ledger, node, begun) else {
+        let Some(busy) = primary_for(&busy, node, begun) else {
             continue;
         };
         let last = connection.events.last().map_or(begun, |(at, _)| *at);
@@ -149,25 +150,40 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
     )
 }
 
-/// The message that `node` was primary server for at that moment: acked by it before, and not yet with all recipients.
-fn primary_for(case: &Case<'_>, ledger: &Ledger<'_>, node: &str, at: Moment) -> Option<u32> {
-    let open = case
-        .acked()
-        .filter(|s| s.node() == node && s.ended.is_some_and(|ended| ended < at));
-    open.map(|s| s.what.message).find(|number| {
-        ledger.entries.get(number).is_some_and(|entry| {
-            entry
-                .accounts
-                .values()
-                .filter(|a| a.owed.is_some())
-                .any(|a| {
-                    a.arrivals
-                        .iter()
-                        .all(|arrival| arrival.t_us > at.signed_us())
-                        && a.dsns.is_empty()
-                })
+/// An acked message, and how long some of its recipients were without it (microseconds).
+struct Busy<'h> {
+    node: &'h str,
+    message: u32,
+    from: Moment,
+    until: i64,
+}
+
+/// All acked messages, in the order of their submissions.
+fn all_busy<'h>(case: &Case<'h>, ledger: &Ledger<'_>) -> Vec<Busy<'h>> {
+    let busy = |s: &Submitted<'h>| {
+        let entry = ledger.entries.get(&s.what.message)?;
+        let owed = entry
+            .accounts
+            .values()
+            .filter(|a| a.owed.is_some() && a.dsns.is_empty());
+        let until = owed.map(|a| a.arrivals.iter().map(|x| x.t_us).min().unwrap_or(i64::MAX));
+        Some(Busy {
+            node: s.node(),
+            message: s.what.message,
+            from: s.ended?,
+            until: until.max()?,
         })
-    })
+    };
+    case.acked().filter_map(busy).collect()
+}
+
+/// The latest message that `node` was primary server for at that moment: acked by it before, and not yet with all
+/// recipients.
+fn primary_for(busy: &[Busy<'_>], node: &str, at: Moment) -> Option<u32> {
+    let mut latest = busy.iter().rev();
+    latest
+        .find(|b| b.node == node && b.from < at && b.until > at.signed_us())
+        .map(|b| b.message)
 }
 
 /// Where a copy was refused: at XSHADOW, or after its data. A server that has had the message's discard notification is

@@ -160,24 +160,15 @@ pub(super) fn tc_06(case: &Case<'_>) -> Verdict {
     )
 }
 
-/// When a next hop answered 5yz to this recipient, and with what.
+/// When a next hop first answered 5yz to this recipient, and with what.
 fn refused_for_good(case: &Case<'_>, to: &str, after: Moment) -> Option<(Moment, u16)> {
-    case.connections()
-        .filter(|c| case.is_node(c.from))
-        .find_map(|c| {
-            let at_rcpt = c
-                .refused_recipients()
-                .iter()
-                .find(|(who, at, _)| *who == to && *at > after);
-            let at_end = c
-                .exchanges
-                .iter()
-                .filter(|e| {
-                    e.kind != Transaction::Copy && e.recipients.contains(&to) && e.sent > after
-                })
-                .find_map(|e| e.reply.filter(|(_, reply)| reply.code >= 500));
-            at_rcpt
-                .map(|(_, at, reply)| (*at, reply.code))
-                .or(at_end.map(|(at, reply)| (at, reply.code)))
+    let at_rcpt = (case.refusing().flat_map(|c| c.refused_recipients()))
+        .filter(|(who, at, _)| *who == to && *at > after)
+        .map(|(_, at, reply)| (*at, reply.code));
+    let at_end = (case.bounced())
+        .filter(|(_, e)| {
+            e.kind != Transaction::Copy && e.recipients.contains(&to) && e.sent > after
         })
+        .filter_map(|(_, e)| e.reply.map(|(at, reply)| (at, reply.code)));
+    at_rcpt.chain(at_end).min()
 }
