@@ -207,6 +207,49 @@ fn a_notification_may_come_before_the_copy_is_confirmed() {
     assert_snapshot!(story.told("HB-04"), @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
 }
 
+/// n2 asks n1 in the session in which it brings it a copy of its own, and acts on the answer when that copy is answered.
+/// Meanwhile n1 gives it a copy of what the answer says is done; or it does so only after that.
+#[test]
+fn an_answer_ends_a_copy_that_was_offered_while_its_transaction_went_on() {
+    let told = |over_before_the_offer: bool| {
+        let mut story = story();
+        story
+            .end_of_data_of(1, "n1")
+            .connect_fails("n1>n2")
+            .sink(1, "n1");
+        story
+            .end_of_data_of(2, "n2")
+            .greet("n2>n1", "db", 7)
+            .discard("n2>n1", &[1])
+            .copy_sent(2, "n2>n1");
+        if over_before_the_offer {
+            story.copy_answered(2, "n2>n1", 451).copy(1, "n1>n2");
+        } else {
+            story.copy(1, "n1>n2").copy_answered(2, "n2>n1", 451);
+        }
+        story.ack(1).ack(2);
+        story
+            .asks("n2>n1", 2, "2m")
+            .after("1m")
+            .view("n2", shadows(&[]))
+            .after("1h")
+            .settle();
+        [story.told("HB-04"), story.told("HB-02")]
+    };
+    let [hb_04, hb_02] = told(false);
+    assert_snapshot!(hb_04, @"inconclusive: no view was read while a shadow message waited for its notification after an answered question");
+    assert_snapshot!(hb_02, @"inconclusive: no shadow message was held long enough for a heartbeat");
+    let [hb_04, hb_02] = told(true);
+    assert_snapshot!(hb_04, @r"
+    violated: only 0 of 1 shadow messages that nobody had said were done were still in their shadow queue
+    - n2 confirmed the copy of message 1 (n1/db/1) at 0.068 s; n1 answered 2 questions of n2 since, and never said that the message is done; at 5 min 0.096 s it is not in n2's shadow queue any more
+    ");
+    assert_snapshot!(hb_02, @r"
+    violated: only 2 of 3 pauses between questions were at most ShadowHeartbeatFrequency
+    - n2 held shadow messages for n1, both were up and could reach each other; from its last question at 4 min 0.095 s to 3 h 3 min 59 s n2 asked nothing, for 2 h 59 min 58 s: ShadowHeartbeatFrequency is 2 min
+    ");
+}
+
 #[test]
 fn a_shadow_message_may_go_after_three_hours_without_an_answer() {
     let mut story = story();
