@@ -119,6 +119,19 @@ fn asked_in_time(case: &Case<'_>, hold: &Hold<'_>, up: Moment) -> bool {
     same && hold.renewed.is_none() && hold.overdue_us > end.max(first_answer)
 }
 
+/// The sender held a copy of its own, from the same primary server, for which a promotion was due before it sent (HB-08,
+/// HB-10). The 250 for such a copy may have been lost, and another one been made elsewhere: what that other shadow server
+/// hears of the primary server does not tell the first one that it is alive.
+fn took_over_rightly(case: &Case<'_>, hold: &Hold<'_>, sender: &str, sent: Moment) -> bool {
+    holds(case).iter().any(|own| {
+        own.server == sender
+            && own.server != hold.server
+            && (own.primary, own.transport_id) == (hold.primary, hold.transport_id)
+            && (own.overdue_us <= sent.t_us || own.renewed.is_some_and(|r| r.at < sent))
+            && own.notified.is_none_or(|(told, _)| told > sent)
+    })
+}
+
 fn judge(
     case: &Case<'_>,
     tally: &mut Tally,
@@ -136,7 +149,7 @@ fn judge(
         clock(outage.up.t_us)
     );
     let base = [hold.since.seq, outage.down.seq, outage.up.seq];
-    let others: Vec<(Moment, &str)> = case
+    let (rightful, others): (Vec<_>, Vec<_>) = case
         .connections()
         .filter(|c| c.from != hold.primary && c.to == host && case.is_node(c.from))
         .flat_map(|c| c.exchanges.iter().map(|e| (c.from, e)))
@@ -150,13 +163,17 @@ fn judge(
                 .any(|s| s.node() == *from && Some(s.what.message) == hold.message)
         })
         .map(|(from, e)| (e.sent, from))
-        .collect();
+        .partition(|(at, from)| took_over_rightly(case, hold, from, *at));
     if let Some((at, other)) = others.first() {
         let text = format!(
             "{story}; {other} sent it to {host} at {} all the same",
             clock(at.t_us)
         );
         tally.broken(piece(text, base.into_iter().chain([at.seq])));
+        return;
+    }
+    // Then it had two owners, and how often it came says nothing of either.
+    if !rightful.is_empty() {
         return;
     }
     let excused = case
