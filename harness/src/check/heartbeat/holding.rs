@@ -194,7 +194,7 @@ fn find_all<'h>(case: &Case<'h>) -> Vec<Hold<'h>> {
             message: exchange.message,
             attempt: exchange.attempt,
             since,
-            database: database_of(case, primary, transport_id, since),
+            database: database_of(case, connection, transport_id, since),
             mark: mark_of(connection, transport_id),
             notified: None,
             promoted: None,
@@ -240,10 +240,18 @@ pub(in crate::check) fn us(duration: Duration) -> u64 {
 
 fn database_of<'h>(
     case: &Case<'h>,
-    primary: &str,
+    connection: &Connection<'h>,
     transport_id: &'h str,
     since: Moment,
 ) -> Option<&'h str> {
+    let primary = connection.from;
+    // What the copy itself says comes first: a message that came back to its own node from a peer has the name that it got
+    // in a database that is gone.
+    if let Some(database) =
+        place_of(connection, transport_id).and_then(|place| place.split('/').next())
+    {
+        return Some(database);
+    }
     let mut parts = transport_id.split('/');
     if parts.next() == Some(primary) {
         return parts.next();
@@ -326,11 +334,16 @@ fn renewed(talk: &Talk<'_, '_>, hold: &Hold<'_>) -> Option<Renewal> {
 
 /// Where the message stands in the primary server's log, as its XSHADOW says: epoch and position.
 fn mark_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<(&'h str, u64)> {
+    let mut parts = place_of(connection, transport_id)?.split('/').skip(1);
+    Some((parts.next()?, parts.next()?.parse().ok()?))
+}
+
+/// `database/epoch/position`, as its XSHADOW says.
+fn place_of<'h>(connection: &Connection<'h>, transport_id: &str) -> Option<&'h str> {
     let (_, line) = connection
         .commands("XSHADOW")
         .find(|(_, line)| line.split_whitespace().nth(1) == Some(transport_id))?;
-    let mut parts = line.split_whitespace().nth(3)?.split('/').skip(1);
-    Some((parts.next()?, parts.next()?.parse().ok()?))
+    line.split_whitespace().nth(3)
 }
 
 fn overdue(case: &Case<'_>, talk: &Talk<'_, '_>, hold: &Hold<'_>, sent: Moment) -> u64 {

@@ -326,6 +326,55 @@ fn the_same_database_proves_nothing() {
     assert_snapshot!(story.told("HB-10"), @"inconclusive: no primary server answered with another database ID while a shadow message was held for it");
 }
 
+/// n1 comes back empty, n2 promotes what it took in before and gives it a copy back; n2 is rebuilt in turn, and n1 promotes and
+/// gives n3 a copy, out of its new database under the old name. n3 hears of that database; or of yet another one.
+#[test]
+fn a_name_from_an_earlier_database_does_not_tell_the_database_that_a_copy_comes_from() {
+    let told = |heard: &str| {
+        let mut story = story();
+        story
+            .sink_is(SinkBehaviour::Down)
+            .external(1, "n1", "n2")
+            .destroy("n1")
+            .after("10m")
+            .up("n1", "new");
+        story
+            .greet("n2>n1", "new", 1)
+            .quit("n2>n1")
+            .resubmits(1)
+            .copy(1, "n2>n1");
+        story
+            .destroy("n2")
+            .after("10m")
+            .up("n2", "db-n2-2")
+            .greet("n1>n2", "db-n2-2", 1)
+            .quit("n1>n2");
+        story
+            .connect("n1>n3")
+            .command("n1>n3", "XPEER n1", 250)
+            .command("n1>n3", "XSHADOW n1/db/1 0 new/e1/6", 250)
+            .copy_sent(1, "n1>n3")
+            .copy_answered(1, "n1>n3", 250);
+        if heard != "new" {
+            story.destroy("n1").after("10m").up("n1", heard);
+        }
+        story
+            .after("1m")
+            .greet("n3>n1", heard, 9)
+            .discard("n3>n1", &[])
+            .quit("n3>n1")
+            .after("5m")
+            .view("n3", shadows(&[1]))
+            .settle();
+        story.told("HB-10")
+    };
+    assert_snapshot!(told("new"), @"inconclusive: no primary server answered with another database ID while a shadow message was held for it");
+    assert_snapshot!(told("newer"), @r"
+    violated: only 0 of 1 shadow messages were promoted at the heartbeat that showed another database ID
+    - n3 held message 1 (n1/db/1) for n1, which answered n3 with another database ID at 31 min 0.093 s; at 36 min 0.099 s it is still a shadow message
+    ");
+}
+
 /// n1 shows n2 another database just before their link becomes a black hole; n2 has given its next command by then, or not.
 fn told_into_a_black_hole(went_on: bool) -> String {
     let mut story = story();
