@@ -29,6 +29,12 @@ pub(in crate::check) fn submission<'c, 'h>(
 ) -> Option<&'c Submitted<'h>> {
     // What another node handed over (SC-13) has another envelope than the client's.
     let message = hold.message?;
+    // A message that was promoted keeps the ID of the node that took it in. Where the same message was submitted to its
+    // new primary server as well, that is another one, and its deliveries say nothing of this one.
+    let origin = hold.transport_id.split('/').next().unwrap_or_default();
+    if origin != hold.primary && case.is_node(origin) {
+        return None;
+    }
     let came = case
         .exchanges_of(message)
         .rfind(|(c, e)| c.to == hold.primary && e.kind == Transaction::Mail && e.sent < hold.since);

@@ -81,6 +81,44 @@ fn what_was_refused_is_in_no_safety_net() {
     ");
 }
 
+/// n2 promotes message 1 of n1, and the next hop refuses it. Later the client sends it again, now to n2, which delivers it, and
+/// has it in Safety Net under the name that it gave it itself; or not. The copies that n2 had made of both are on n3.
+fn sent_again_to_the_new_owner(view: NodeView) -> String {
+    let mut story = story();
+    story
+        .external(1, "n1", "n2")
+        .kill("n1")
+        .after("3h 1m")
+        .copy(1, "n2>n3")
+        .dsn(1, EXTERNAL, "sender@external.example");
+    story
+        .submit_as(1, "n2", |s| {
+            s.attempt = 1;
+            s.recipients = vec![EXTERNAL.into()];
+        })
+        .end_of_data(1)
+        .copy(1, "n2>n3")
+        .ack(1)
+        .sink(1, "n2");
+    story.after("1m").view("n2", view).settle();
+    story.told("SN-01")
+}
+
+#[test]
+fn what_was_promoted_and_refused_is_another_message_than_what_is_sent_again() {
+    let mut second = held(1, "primary");
+    second.transport_id = "n2/db/2".into();
+    let view = NodeView {
+        safety_net: vec![second],
+        ..NodeView::default()
+    };
+    assert_snapshot!(sent_again_to_the_new_owner(view), @"holds: 1 of 1 looks found a processed message in the primary Safety Net");
+    assert_snapshot!(sent_again_to_the_new_owner(NodeView::default()), @r"
+    violated: only 0 of 1 looks found a processed message in the primary Safety Net
+    - n2 had delivered message 1 (n2/db/2) to all its recipients by 3 h 1 min; at 3 h 2 min it is not in its primary Safety Net
+    ");
+}
+
 #[test]
 fn a_shadow_entry_is_no_primary_one() {
     let mut story = processed();
