@@ -13,12 +13,14 @@ use crate::{
     history::{Outcome, Reply},
 };
 
-/// Submissions that came to an answer after the end of data, to nodes for which `applies`.
+/// Submissions that came to an answer after the end of data, to nodes that have RejectMessageOnShadowFailure so. No copies are
+/// made by 2010-style hubs, which know neither parameter (SC-18, SC-19).
 fn answered<'c, 'h>(case: &'c Case<'h>, reject: bool) -> impl Iterator<Item = &'c Submitted<'h>> {
     case.submissions.iter().filter(move |s| {
         case.config.switch(s.node(), "ShadowRedundancyEnabled")
             && case.config.switch(s.node(), "RejectMessageOnShadowFailure") == reject
             && s.data_sent.is_some()
+            && !case.is_hub_2010(s.node())
             && matches!(s.outcome, Outcome::Acked | Outcome::Refused)
             // TO-02: with 421 the sender's own session was over.
             && s.reply.is_none_or(|r| r.code != 421)
@@ -158,7 +160,8 @@ pub(super) fn sc_10(case: &Case<'_>) -> Verdict {
 pub(super) fn sc_11(case: &Case<'_>) -> Verdict {
     let off = |node: &str| !case.config.switch(node, "ShadowRedundancyEnabled");
     let mut tally = Tally::default();
-    for s in case.submissions.iter().filter(|s| off(s.node())) {
+    let to_2013 = |s: &&Submitted<'_>| off(s.node()) && !case.is_hub_2010(s.node());
+    for s in case.submissions.iter().filter(to_2013) {
         if s.acked() {
             tally.kept();
         } else if let Some(reply) = s.reply.filter(|r| failed_to_be_made_redundant(r)) {

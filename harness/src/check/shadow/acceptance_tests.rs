@@ -173,3 +173,38 @@ fn sc_11_makes_no_copy_and_refuses_nothing() {
     story.accepted(1, "n1", "n2").delivered(1, "n1").settle();
     insta::assert_snapshot!(story.told("SC-11"), @"inconclusive: no message was acked with shadow redundancy off");
 }
+
+/// A 2010-style hub makes no copies, and knows no RejectMessageOnShadowFailure.
+#[test]
+fn sc_09_to_sc_11_ask_nothing_of_a_2010_style_hub() {
+    let told = |id: &str, hub: bool, (name, on): (&str, bool)| {
+        let mut story = Story::new();
+        story.scenario.cluster.nodes.push("h1".into());
+        if hub {
+            story.scenario.cluster.hubs_2010 = vec!["h1".into()];
+        }
+        story.set(name, Setting::Switch(on));
+        story
+            .kill("n1")
+            .kill("n2")
+            .kill("n3")
+            .submit(1, "h1")
+            .end_of_data(1)
+            .ack(1)
+            .delivered(1, "h1")
+            .settle();
+        let told = story.told(id);
+        told.split(':').next().unwrap_or_default().to_owned()
+    };
+    let reject = ("RejectMessageOnShadowFailure", true);
+    let accept = ("RejectMessageOnShadowFailure", false);
+    let off = ("ShadowRedundancyEnabled", false);
+    for (id, setting, of_2013) in [
+        ("SC-09", accept, "holds"),
+        ("SC-10", reject, "violated"),
+        ("SC-11", off, "holds"),
+    ] {
+        assert_eq!(told(id, false, setting), of_2013, "{id}");
+        assert_eq!(told(id, true, setting), "inconclusive", "{id}");
+    }
+}
