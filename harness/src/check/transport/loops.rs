@@ -91,15 +91,22 @@ fn judge_looped(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submi
     }
 }
 
-/// Ends of data of a message on its way from node to node, in order.
+/// Ends of data of a message on its way round from node to node, in order. What one node hands another for its mailboxes
+/// goes nowhere from there.
 fn hops<'c, 'h>(case: &'c Case<'h>, message: u32) -> Vec<(&'h str, &'c Exchange<'h>)> {
     case.exchanges_of(message)
         .filter(|(c, e)| {
             let between = case.is_node(c.from) && case.is_node(c.to);
-            between && e.kind == Transaction::Mail
+            let round = e.recipients.is_empty() || e.recipients.iter().any(|to| looped(case, to));
+            between && round && e.kind == Transaction::Mail
         })
         .map(|(c, e)| (c.link, e))
         .collect()
+}
+
+/// Which host takes its mail depends on who sends it.
+fn looped(case: &Case<'_>, recipient: &str) -> bool {
+    host_of(case, recipient).is_empty()
 }
 
 fn judge(
@@ -112,7 +119,7 @@ fn judge(
     let taken: Vec<_> = hops.iter().filter_map(|(_, e)| e.acked()).collect();
     let faults = case.faults.iter().any(|f| f.landed.is_some());
     let sent = u64::try_from(entry.submissions.len()).unwrap_or(u64::MAX);
-    let looped = |to: &str| host_of(case, to).is_empty();
+    let looped = |to: &str| looped(case, to);
     let ways = entry.accounts.keys().filter(|to| looped(to)).count().max(1);
     // The client's own transmission gives the first field. Recipients in several domains may go several ways.
     let bound = most

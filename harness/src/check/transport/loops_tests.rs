@@ -34,13 +34,22 @@ fn taken(times: u32, from: &str) -> Story {
 }
 
 fn hop(story: &mut Story, n: u32, code: u16) {
+    hop_for(story, n, code, None);
+}
+
+fn hop_for(story: &mut Story, n: u32, code: u16, recipient: Option<&str>) {
     let link = if n.is_multiple_of(2) {
         "n1>n2"
     } else {
         "n2>n1"
     };
     let (kind, message, attempt) = (Transaction::Mail, Some(1), Some(1));
-    story.connect(link).wire(
+    story.connect(link);
+    if let Some(to) = recipient {
+        story.command(link, "MAIL FROM:<s@x>", 250);
+        story.command(link, &format!("RCPT TO:<{to}>"), 250);
+    }
+    story.wire(
         link,
         Wire::EndOfData {
             kind,
@@ -89,6 +98,22 @@ fn tc_09_is_violated_by_going_round_for_ever() {
     assert_snapshot!(taken(6, SENDER).settle().told("TC-09"), @r"
     violated: only 0 of 1 messages that went round were refused after MaxHopCount Received fields, with a DSN to their sender
     - message 1 was taken 6 times from another node by 0.042 s; MaxHopCount is 5
+    ");
+}
+
+/// Beside what goes round n1 hands n2 what is for a mailbox in another boundary.
+#[test]
+fn tc_09_counts_only_what_goes_round() {
+    let beside = |recipient: &str| {
+        let mut story = taken(5, SENDER);
+        hop_for(&mut story, 0, 250, Some(recipient));
+        hop(&mut story, 5, 554);
+        story.dsn(1, ROUND, SENDER).settle().told("TC-09")
+    };
+    assert_snapshot!(beside("user-1@mailbox.example"), @"holds: 1 of 1 messages that went round were refused after MaxHopCount Received fields, with a DSN to their sender");
+    assert_snapshot!(beside(ROUND), @r"
+    violated: only 0 of 1 messages that went round were refused after MaxHopCount Received fields, with a DSN to their sender
+    - message 1 was taken 6 times from another node by 0.046 s; MaxHopCount is 5
     ");
 }
 
