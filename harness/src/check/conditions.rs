@@ -191,11 +191,11 @@ pub fn loss_excused(case: &Case<'_>, entry: &Entry<'_>, recipient: &str) -> Opti
     reasons.into_iter().next()
 }
 
-/// The mailbox server, in another boundary than `node`, takes no mail at all: RejectMessageOnShadowFailure is on, and no
+/// A transport server in another boundary than `node` takes no mail at all: RejectMessageOnShadowFailure is on, and no
 /// server may hold its copies. It refuses what is handed over to it (SC-13) as any other mail (SC-10, SC-17).
 pub fn takes_no_mail(case: &Case<'_>, node: &str, server: &str) -> bool {
     let is_on = |switch: &str| case.config.switch(server, switch);
-    server == case.plan.scenario.cluster.mailboxes
+    case.is_2013(server)
         && node != server
         && !case.boundary(node).contains(server)
         && is_on("ShadowRedundancyEnabled")
@@ -203,12 +203,30 @@ pub fn takes_no_mail(case: &Case<'_>, node: &str, server: &str) -> bool {
         && case.shadow_servers(server).is_empty()
 }
 
-/// The same, where the recipient's mailbox is there; in words.
+/// The same, where the recipient's mailbox is there, or the way of the recipient's mail leads there (`routes`); in words.
 pub fn shut_boundary(case: &Case<'_>, node: &str, recipient: &str) -> Option<String> {
-    let server = &case.plan.scenario.cluster.mailboxes;
-    (case.is_mailbox(recipient) && takes_no_mail(case, node, server)).then(|| {
-        format!("{server} refuses all mail from other boundaries: no server may hold its copies")
-    })
+    let cluster = &case.plan.scenario.cluster;
+    let domain = recipient.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let server = match cluster.routes.get(domain) {
+        Some(route) => {
+            // From node to node, until it comes round.
+            let mut way = vec![node];
+            while let Some(next) = way.last().and_then(|at| route.get(*at))
+                && !way.contains(&next.as_str())
+            {
+                way.push(next);
+            }
+            let last = way.last().and_then(|at| route.get(*at));
+            way.extend(last.map(String::as_str));
+            let shut = way.windows(2).find(|w| takes_no_mail(case, w[0], w[1]))?;
+            shut[1]
+        }
+        None => Some(cluster.mailboxes.as_str())
+            .filter(|home| case.is_mailbox(recipient) && takes_no_mail(case, node, home))?,
+    };
+    Some(format!(
+        "{server} refuses all mail from other boundaries: no server may hold its copies"
+    ))
 }
 
 /// How a submission left the guarantee, if it did.

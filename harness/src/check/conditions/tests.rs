@@ -244,6 +244,43 @@ fn a_boundary_that_takes_no_mail_owes_no_delivery() {
     assert_eq!(excuse(false, &["n3"]), None, "it takes mail without copies");
 }
 
+/// n1 and n2 are a site, n4 is another one, and n3 is alone; n1 sends a domain's mail to n2, and n2 to n3 or n4.
+#[test]
+fn a_route_into_a_boundary_that_takes_no_mail_owes_no_delivery() {
+    let excuse = |end: &str, reject: bool| {
+        let mut story = Story::new();
+        let names = |nodes: &[&str]| nodes.iter().map(|n| String::from(*n)).collect();
+        let cluster = &mut story.scenario.cluster;
+        cluster.nodes = names(&["n1", "n2", "n3", "n4", "n5"]);
+        cluster.sites = [
+            ("s1".into(), names(&["n1", "n2"])),
+            ("s2".into(), names(&["n3"])),
+            ("s3".into(), names(&["n4", "n5"])),
+        ]
+        .into();
+        let route = [("n1", "n2"), ("n2", end), (end, "n1")];
+        let route = route.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        (cluster.routes).insert("loop.example".into(), route.into());
+        story.set("RejectMessageOnShadowFailure", Setting::Switch(reject));
+        story
+            .submit_as(1, "n1", |s| {
+                s.recipients = vec!["round@loop.example".into()]
+            })
+            .end_of_data(1)
+            .copy(1, "n1>n2")
+            .ack(1);
+        with(&story, |case, ledger| {
+            loss_excused(case, &ledger.entries[&1], "round@loop.example")
+        })
+    };
+    insta::assert_snapshot!(
+        excuse("n3", true).unwrap_or_default(),
+        @"n3 refuses all mail from other boundaries: no server may hold its copies"
+    );
+    assert_eq!(excuse("n4", true), None, "n5 can hold n4's copies");
+    assert_eq!(excuse("n3", false), None, "it takes mail without copies");
+}
+
 /// n3 has the mailboxes, is a boundary of its own in which no other node may hold copies, and refuses what it cannot copy.
 #[test]
 fn a_member_of_a_group_is_named_by_it() {
