@@ -55,13 +55,8 @@ pub(super) fn no_shadow_when_disabled(case: &Case<'_>) -> Verdict {
 
 fn in_primary(case: &Case<'_>, tally: &mut Tally, entry: &Entry<'_>, s: &Submitted<'_>) {
     let node = s.node();
-    // A front end that did not pass it on holds nothing.
-    let Some(id) = s
-        .what
-        .message_id
-        .as_deref()
-        .filter(|_| !case.is_front_end(node))
-    else {
+    // A front end that did not pass it on holds nothing, and a 2010-style hub has no Safety Net.
+    let Some(id) = s.what.message_id.as_deref().filter(|_| case.is_2013(node)) else {
         return;
     };
     let accepted = entry.accounts.iter().filter(|(_, a)| a.owed.is_some());

@@ -57,6 +57,11 @@ fn sn_11_says_nothing_where_shadow_redundancy_is_on_or_nobody_looked_in_time() {
     let mut late = disabled();
     late.after("3d").view("n1", net(&[]));
     assert_eq!(late.settle().told("SN-11"), thin);
+    // A 2010-style hub has no Safety Net.
+    let mut hub = disabled();
+    hub.scenario.cluster.hubs_2010 = vec!["n1".into()];
+    hub.view("n1", net(&[]));
+    assert_eq!(hub.settle().told("SN-11"), thin);
     let mut down = disabled();
     down.kill("n1").up("n1", "db").view("n1", net(&[]));
     assert_eq!(down.settle().told("SN-11"), thin);
