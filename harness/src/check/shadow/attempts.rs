@@ -119,6 +119,8 @@ impl<'c, 'h> Intake<'c, 'h> {
         let mut tries: Vec<Try<'h>> = case
             .connections()
             .filter(|c| c.from == self.node && peers.contains(c.to))
+            // What was over before, or opened after, is none of it.
+            .filter(|c| c.closed_seq() > begin.seq && c.opened.t_us <= span.end.t_us + slack)
             .flat_map(|c| self.tries_on(case, c, &span))
             .collect();
         tries.sort_by_key(|t| t.at);

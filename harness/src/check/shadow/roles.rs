@@ -1,10 +1,12 @@
 //! SC-14 and SC-16: what was sent out stays out of resubmissions; a node is primary and shadow at the same time.
 
+use std::collections::BTreeMap;
+
 use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Connection, Exchange, Ledger, Moment, Submitted,
+        Case, Connection, Exchange, Ledger, Moment,
         conditions::conclude,
         evidence::{Tally, clock, piece},
         heartbeat::asking::asks,
@@ -113,7 +115,10 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
             continue;
         };
         let node = connection.to;
-        let Some(busy) = primary_for(&busy, node, begun) else {
+        let Some(busy) = busy
+            .get(node)
+            .and_then(|of_node| primary_for(of_node, begun))
+        else {
             continue;
         };
         let last = connection.events.last().map_or(begun, |(at, _)| *at);
@@ -151,38 +156,53 @@ pub(super) fn sc_16(case: &Case<'_>) -> Verdict {
 }
 
 /// An acked message, and how long some of its recipients were without it (microseconds).
-struct Busy<'h> {
-    node: &'h str,
+struct Busy {
     message: u32,
     from: Moment,
     until: i64,
+    /// The latest of these of it and of those that were acked before it.
+    latest: i64,
 }
 
-/// All acked messages, in the order of their submissions.
-fn all_busy<'h>(case: &Case<'h>, ledger: &Ledger<'_>) -> Vec<Busy<'h>> {
-    let busy = |s: &Submitted<'h>| {
-        let entry = ledger.entries.get(&s.what.message)?;
+/// The messages that each node was primary server for, in the order of their acks.
+fn all_busy<'h>(case: &Case<'h>, ledger: &Ledger<'_>) -> BTreeMap<&'h str, Vec<Busy>> {
+    let mut all: BTreeMap<&str, Vec<Busy>> = BTreeMap::new();
+    for s in case.acked() {
+        let (Some(entry), Some(from)) = (ledger.entries.get(&s.what.message), s.ended) else {
+            continue;
+        };
         let owed = entry
             .accounts
             .values()
             .filter(|a| a.owed.is_some() && a.dsns.is_empty());
         let until = owed.map(|a| a.arrivals.iter().map(|x| x.t_us).min().unwrap_or(i64::MAX));
-        Some(Busy {
-            node: s.node(),
-            message: s.what.message,
-            from: s.ended?,
-            until: until.max()?,
-        })
-    };
-    case.acked().filter_map(busy).collect()
+        if let Some(until) = until.max() {
+            all.entry(s.node()).or_default().push(Busy {
+                message: s.what.message,
+                from,
+                until,
+                latest: until,
+            });
+        }
+    }
+    for of_node in all.values_mut() {
+        of_node.sort_by_key(|busy| busy.from);
+        let mut latest = i64::MIN;
+        for busy in of_node {
+            latest = latest.max(busy.until);
+            busy.latest = latest;
+        }
+    }
+    all
 }
 
-/// The latest message that `node` was primary server for at that moment: acked by it before, and not yet with all
+/// The latest message that a node was primary server for at that moment: acked by it before, and not yet with all
 /// recipients.
-fn primary_for(busy: &[Busy<'_>], node: &str, at: Moment) -> Option<u32> {
-    let mut latest = busy.iter().rev();
-    latest
-        .find(|b| b.node == node && b.from < at && b.until > at.signed_us())
+fn primary_for(busy: &[Busy], at: Moment) -> Option<u32> {
+    let before = &busy[..busy.partition_point(|b| b.from < at)];
+    let open = before.iter().rev();
+    open.take_while(|b| b.latest > at.signed_us())
+        .find(|b| b.until > at.signed_us())
         .map(|b| b.message)
 }
 
