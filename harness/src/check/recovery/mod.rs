@@ -8,6 +8,8 @@ mod delay;
 mod loss;
 mod original_owner;
 #[cfg(test)]
+mod original_owner_tests;
+#[cfg(test)]
 mod tests;
 
 use super::registry::Family;
