@@ -23,4 +23,5 @@ pub mod sim;
 pub mod substrate;
 pub mod tap;
 pub mod toxics;
+pub mod vm;
 pub mod workload;

@@ -19,9 +19,12 @@ use crate::{
     host::Scratch,
     process::{self, Network, NodeCommand, ProcessCluster, ProcessOptions},
     runner::{self, Options, RunError},
+    scenario::Plan,
     sim::{SimCluster, run_in_sim},
+    substrate::SharedCluster,
     tap::{Board, Call},
     toxics::remote::Remote,
+    vm::{Machine, VmCluster, VmOptions, images::KernelSource},
 };
 
 /// How runs are executed.
@@ -69,6 +72,15 @@ pub fn open(substrate: &str, settings: &Settings) -> Result<Box<dyn Executor>, E
                 command,
                 time_scale: settings.time_scale,
                 network: settings.network,
+            }))
+        }
+        "vm" => {
+            let command = settings.node_command().map_err(ExecuteError::Missing)?;
+            let machine = Machine::prepare(&command, KernelSource::Package, &mut |_| ());
+            Ok(Box::new(Vm {
+                machine: machine.map_err(ExecuteError::Missing)?,
+                command,
+                time_scale: settings.time_scale,
             }))
         }
         other => Err(ExecuteError::Missing(format!(
@@ -195,7 +207,13 @@ impl Executor for Process {
         runtime.block_on(async {
             let recorder = Arc::new(recorder(place)?);
             let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
-            let process = ProcessOptions { nodes, command: self.command.clone(), time_scale: self.time_scale, network: self.network, sabotage };
+            let process = ProcessOptions {
+                nodes,
+                command: self.command.clone(),
+                time_scale: self.time_scale,
+                network: self.network,
+                sabotage,
+            };
             let cluster = match ProcessCluster::new(&job.plan, board.clone(), process) {
                 Ok(cluster) => cluster,
                 Err(error) => return conclude(Err(error.into()), &recorder),
@@ -203,23 +221,98 @@ impl Executor for Process {
             if let Some(remote) = &self.toxiproxy {
                 cluster.use_toxiproxy(remote.clone());
             }
-            let flush = async {
-                loop {
-                    tokio::time::sleep(FLUSH).await;
-                    recorder.flush();
-                }
-            };
-            let end = tokio::select! {
-                biased;
-                end = runner::execute(&job.plan, Arc::new(cluster), board, recorder.clone(), &options) => end,
-                never = flush => never,
-            };
+            let end =
+                execute_flushing(&job.plan, Arc::new(cluster), board, &recorder, &options).await;
             conclude(end, &recorder)
         })
     }
 
     fn judge(&self, history: &History) -> Vec<Verdict> {
         check::judge(&history.records)
+    }
+}
+
+/// Runs in virtual machines, each run with a runtime of its own.
+struct Vm {
+    machine: Machine,
+    command: NodeCommand,
+    time_scale: u32,
+}
+
+impl Executor for Vm {
+    fn substrate(&self) -> &'static str {
+        "vm"
+    }
+
+    fn is_reproducible(&self) -> bool {
+        false
+    }
+
+    fn execute(
+        &self,
+        job: &Job,
+        place: Option<&RunPlace>,
+        cancel: &CancellationToken,
+    ) -> Result<History, ExecuteError> {
+        let sabotage = job.sabotage.map(|s| s.name().to_owned());
+        let options = Options {
+            cancel: cancel.clone(),
+            sabotage: sabotage.clone(),
+            substrate: self.substrate().into(),
+            time_scale: self.time_scale,
+        };
+        let scratch = Scratch::new().map_err(failed)?;
+        let nodes = place.map_or_else(|| scratch.path().join("nodes"), |place| place.nodes.clone());
+        // What is done to a guest blocks a thread; frames and octets are moved by the others.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        runtime.block_on(async {
+            let recorder = Arc::new(recorder(place)?);
+            let board = Board::new(recorder.clone(), &job.plan.scenario.fault).map_err(failed)?;
+            let vm = VmOptions {
+                nodes,
+                machine: self.machine.clone(),
+                command: self.command.clone(),
+                environment: Vec::new(),
+                time_scale: self.time_scale,
+                vcpus: 1,
+                sabotage,
+            };
+            let cluster = match VmCluster::new(&job.plan, board.clone(), vm) {
+                Ok(cluster) => cluster,
+                Err(error) => return conclude(Err(error.into()), &recorder),
+            };
+            let end = execute_flushing(&job.plan, Arc::new(cluster), board, &recorder, &options);
+            conclude(end.await, &recorder)
+        })
+    }
+
+    fn judge(&self, history: &History) -> Vec<Verdict> {
+        check::judge(&history.records)
+    }
+}
+
+/// Executes a plan, and writes the history out all the time.
+async fn execute_flushing(
+    plan: &Plan,
+    cluster: SharedCluster,
+    board: Arc<Board>,
+    recorder: &Arc<Recorder>,
+    options: &Options,
+) -> Result<(), RunError> {
+    let flush = async {
+        loop {
+            tokio::time::sleep(FLUSH).await;
+            recorder.flush();
+        }
+    };
+    tokio::select! {
+        biased;
+        end = runner::execute(plan, cluster, board, recorder.clone(), options) => end,
+        never = flush => never,
     }
 }
 

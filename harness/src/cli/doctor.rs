@@ -10,13 +10,14 @@ use crate::{
     campaign::Settings,
     error::{ExitCode, Failure},
     host::registry::{self, Cleaned},
-    process,
+    process, vm,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gauntlet doctor
   gauntlet doctor --on process --json
+  gauntlet doctor --on vm
   gauntlet doctor --clean                 after a gauntlet that was killed
 
 A fault that this machine lacks something for is missing, and its substrate works all the same: scenarios that need it are
@@ -28,7 +29,7 @@ pub(super) struct DoctorArgs {
     /// Look at this substrate only
     #[arg(long, value_enum)]
     on: Option<On>,
-    /// The program that is a node, for `process`
+    /// The program that is a node, for `process` and `vm`
     #[arg(long, value_name = "FILE")]
     node_bin: Option<PathBuf>,
     /// As JSON
@@ -53,7 +54,7 @@ pub(super) fn run(args: &DoctorArgs) -> Done {
     if args.clean {
         return clean(args.json);
     }
-    let findings: Vec<Finding> = [On::Sim, On::Process]
+    let findings: Vec<Finding> = [On::Sim, On::Process, On::Vm]
         .into_iter()
         .filter(|on| args.on.is_none_or(|only| only == *on))
         .flat_map(|on| look(on, args))
@@ -130,6 +131,20 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
             };
             let needed = [finding("system", system), finding("node program", node)];
             needed.into_iter().chain(faults).chain([left]).collect()
+        }
+        On::Vm => {
+            let settings = Settings {
+                time_scale: 1,
+                toxiproxy: None,
+                node_bin: args.node_bin.clone(),
+                network: process::Network::default(),
+            };
+            let rows = vm::needs(settings.node_command());
+            let row = |(what, optional, said)| Finding {
+                optional,
+                ..finding(what, said)
+            };
+            rows.into_iter().map(row).collect()
         }
     }
 }

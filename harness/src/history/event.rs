@@ -145,6 +145,21 @@ pub enum Event {
         wire: Wire,
     },
 
+    /// What an operation on a node took, as the substrate measured it.
+    Measured {
+        /// The node.
+        node: String,
+        /// What was done: `boot`, `migration`, `save`, `resume`, `shutdown`, `balloon`, `clock`.
+        what: String,
+        /// From its beginning until it had taken effect, microseconds.
+        took_us: u64,
+        /// The longest time in which the node sent nothing while it was asked to all the time, microseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blackout_us: Option<u64>,
+        /// By what it is known that it took effect.
+        proof: String,
+    },
+
     /// Links run through proxies that tell nothing of what passes on them: there are no `wire` records in this run.
     Unobserved {
         /// Whose proxies they are.

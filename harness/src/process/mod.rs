@@ -22,7 +22,7 @@ mod namespace;
 mod needs;
 mod node;
 mod start;
-mod tracking;
+pub(crate) mod tracking;
 
 use crate::host::{cgroup, volume};
 

@@ -81,13 +81,18 @@ impl NodeCommand {
         }
     }
 
+    /// What stands before the arguments that every node gets.
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.arguments
+    }
+
     /// The program, to be named in errors.
-    pub(super) fn program(&self) -> &Path {
+    pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 
     /// The command for this configuration, nothing of which outlives the harness.
-    pub(super) fn with_config(&self, config: &Path) -> Command {
+    pub(crate) fn with_config(&self, config: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)

@@ -15,7 +15,7 @@ use crate::history::{Event, Recorder};
 
 /// A place in one node's log.
 #[derive(Debug)]
-pub(super) struct TrackingTail {
+pub(crate) struct TrackingTail {
     node: String,
     path: PathBuf,
     offset: u64,
@@ -23,7 +23,7 @@ pub(super) struct TrackingTail {
 
 impl TrackingTail {
     /// The beginning of `node`'s log.
-    pub(super) fn new(node: &str, path: PathBuf) -> Self {
+    pub(crate) fn new(node: &str, path: PathBuf) -> Self {
         Self {
             node: node.into(),
             path,
@@ -32,7 +32,7 @@ impl TrackingTail {
     }
 
     /// Records the lines that are complete and were not seen before. A log that cannot be read has none.
-    pub(super) fn follow(&mut self, recorder: &Recorder) {
+    pub(crate) fn follow(&mut self, recorder: &Recorder) {
         let Ok(new) = self.read_new() else { return };
         let complete = new
             .iter()
@@ -51,7 +51,7 @@ impl TrackingTail {
     }
 
     /// The file was changed from outside (lost or put back): what is in it now was seen before.
-    pub(super) fn skip_to_end(&mut self) {
+    pub(crate) fn skip_to_end(&mut self) {
         self.offset = self.path.metadata().map_or(0, |metadata| metadata.len());
     }
 

@@ -22,7 +22,7 @@ use std::{
 pub use accelerator::{Accelerator, qemu_version};
 pub use moving::{Migration, Saved};
 pub use process::Register;
-pub use running::{Memory, Running};
+pub use running::{Memory, Running, next_second};
 
 use crate::{
     Error,
@@ -63,8 +63,12 @@ pub struct Spec {
     pub mac: Mac,
     /// Files in `/config`.
     pub files: Vec<(String, Vec<u8>)>,
-    /// What the program gets on its command line.
+    /// What the program gets on its command line; no quotes, no spaces within.
     pub arguments: Vec<String>,
+    /// What is in the program's environment; no quotes in it.
+    pub environment: Vec<(String, String)>,
+    /// The program starts with the guest, and not only by [`Running::start_program`].
+    pub autostart: bool,
     /// Connections to the first port go to the second on loopback.
     pub forward: Option<(u16, u16)>,
     /// Who is told of QEMU processes.

@@ -137,6 +137,12 @@ fn contents(spec: &Spec) -> Vec<u8> {
         command.join(" "),
         spec.output_name
     );
+    if !spec.autostart {
+        settings.push_str("AUTOSTART=no\n");
+    }
+    for (name, value) in &spec.environment {
+        settings.push_str(&format!("export {name}='{value}'\n"));
+    }
     if let Some((outside, inside)) = spec.forward {
         settings.push_str(&format!("FORWARD={outside}:{inside}\n"));
     }

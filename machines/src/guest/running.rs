@@ -1,6 +1,7 @@
 //! A guest that runs.
 
 use std::{
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -98,6 +99,18 @@ impl Running {
     /// QEMU has ended, or the guest does not answer.
     pub fn wait_until_up(&mut self) -> Result<(), Error> {
         self.control.tell_within("uptime", BOOT_PATIENCE).map(drop)
+    }
+
+    /// Process 1 does what it is told, as it says within this time.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub fn is_up(&mut self, patience: Duration) -> Result<bool, Error> {
+        match self.control.tell_within("uptime", patience) {
+            Ok(_) => Ok(true),
+            Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// SIGKILL to QEMU, as when a host loses power: what the guest had not synced is gone. QEMU is gone when this returns.
@@ -290,14 +303,20 @@ impl Running {
     /// # Errors
     /// It does not answer.
     pub fn set_clock(&mut self, ahead_ms: i64) -> Result<(), Error> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let target_ms = now_ms.saturating_add(ahead_ms);
-        let second = target_ms.div_euclid(1000) + 1;
-        let wait = u64::try_from(second * 1000 - target_ms).unwrap_or(0);
-        std::thread::sleep(Duration::from_millis(wait));
+        let (second, wait) = next_second(ahead_ms);
+        std::thread::sleep(wait);
         self.control.tell(&format!("set-clock {second}")).map(drop)
     }
+}
+
+/// The next whole second of a clock that is so many milliseconds ahead of this machine's, and the time until it begins.
+pub fn next_second(ahead_ms: i64) -> (i64, Duration) {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let target_ms = now_ms.saturating_add(ahead_ms);
+    let second = target_ms.div_euclid(1000) + 1;
+    let wait = u64::try_from(second * 1000 - target_ms).unwrap_or(0);
+    (second, Duration::from_millis(wait))
 }

@@ -28,14 +28,7 @@ pub(super) fn build(
     cache: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, Error> {
-    let busybox = BUSYBOX.iter().map(Path::new).find(|path| path.is_file());
-    let busybox = busybox.ok_or_else(|| tool::missing("busybox"))?;
-    let busybox = fs::read(busybox).map_err(Error::at(busybox))?;
-    if !is_static(&busybox) {
-        return Err(Error::Missing(
-            "busybox is linked dynamically (Debian: `apt-get install busybox-static`)".into(),
-        ));
-    }
+    let busybox = busybox()?;
     let mut entries = vec![
         ("bin".to_owned(), DIRECTORY, Vec::new()),
         ("modules".to_owned(), DIRECTORY, Vec::new()),
@@ -56,6 +49,20 @@ pub(super) fn build(
     cached(cache, &name, tell, |new| {
         fs::write(new, &archive).map_err(Error::at(new))
     })
+}
+
+/// Busybox, linked statically: there are no libraries in the initramfs.
+pub(super) fn busybox() -> Result<Vec<u8>, Error> {
+    let there = BUSYBOX.iter().map(Path::new).find(|path| path.is_file());
+    let there = there.ok_or_else(|| tool::missing("busybox"))?;
+    let octets = fs::read(there).map_err(Error::at(there))?;
+    if is_static(&octets) {
+        return Ok(octets);
+    }
+    let remedy = "Debian: `apt-get install busybox-static`";
+    Err(Error::Missing(format!(
+        "busybox is linked dynamically ({remedy})"
+    )))
 }
 
 /// It has no program header of the kind `PT_INTERP`.

@@ -81,7 +81,7 @@ pub(super) fn find(
 }
 
 /// The newest by name.
-fn downloaded(cache: &Path) -> Option<PathBuf> {
+pub(super) fn downloaded(cache: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(cache).ok()?.flatten();
     let kernels = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().and_then(OsStr::to_str);
@@ -90,18 +90,34 @@ fn downloaded(cache: &Path) -> Option<PathBuf> {
     kernels.max()
 }
 
-fn download(cache: &Path, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
-    let depends = tool::run(
-        "apt-cache",
-        ["depends", "--important", META_PACKAGE].map(OsStr::new),
-    )?;
-    let package = package(&depends).ok_or_else(|| {
+/// The package that has the kernel.
+fn known() -> Result<String, Error> {
+    let arguments = ["depends", "--important", META_PACKAGE];
+    let depends = match tool::run("apt-cache", arguments.map(OsStr::new)) {
+        Err(Error::Failed(_unknown)) => String::new(),
+        other => other?,
+    };
+    package(&depends).ok_or_else(|| {
         let remedy =
             "`apt-get update`, or give a kernel of your own (`--kernel FILE --modules DIRECTORY`)";
         Error::Missing(format!(
             "apt knows no kernel package {META_PACKAGE}: {remedy}"
         ))
-    })?;
+    })
+}
+
+/// Which kernel is there, or where one would come from.
+pub(super) fn there(cache: &Path) -> Result<String, Error> {
+    match downloaded(cache) {
+        Some(there) => Ok(there.display().to_string()),
+        None => known().map(|package| {
+            format!("not in the cache; Debian's package {package} will be downloaded")
+        }),
+    }
+}
+
+fn download(cache: &Path, tell: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+    let package = known()?;
     let release = package.trim_start_matches("linux-image-").to_owned();
     cached(cache, &format!("kernel-{release}"), tell, |new| {
         fs::create_dir_all(new).map_err(Error::at(new))?;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::kernel::KernelSource;
 pub(crate) use self::tar::archive;
-use crate::Error;
+use crate::{Error, tool};
 
 /// What to make an image of.
 #[derive(Debug, Clone)]
@@ -82,6 +82,42 @@ pub fn build(recipe: &Recipe, tell: &mut dyn FnMut(&str)) -> Result<Image, Error
         root,
         program,
     })
+}
+
+/// What an image needs of this machine: names, and what is there; if not, what is missing. Nothing is downloaded.
+///
+/// # Errors
+/// There is no place for a cache.
+pub fn needs() -> Result<Vec<(&'static str, Result<String, Error>)>, Error> {
+    let cache = cache()?;
+    let tools = ["setpriv", "mke2fs", "ldd"].iter().try_for_each(|name| {
+        let there = tool::run(name, ["--version".as_ref()]);
+        match there {
+            // mke2fs knows no such option, and is there.
+            Ok(_) | Err(Error::Failed(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    });
+    Ok(vec![
+        (
+            "busybox",
+            initramfs::busybox().map(|_| "linked statically".into()),
+        ),
+        ("tools", tools.map(|()| "setpriv, mke2fs, ldd".into())),
+        ("kernel", kernel::there(&cache)),
+    ])
+}
+
+/// An image whose parts are all in the cache.
+pub fn cached_image(program: &Path) -> Option<Image> {
+    let cache = cache().ok()?;
+    kernel::downloaded(&cache)?;
+    let recipe = Recipe {
+        program: program.to_owned(),
+        kernel: KernelSource::Package,
+        cache: Some(cache),
+    };
+    build(&recipe, &mut |_| ()).ok()
 }
 
 /// The beginning of a digest, which is enough to tell files apart.

@@ -87,6 +87,8 @@ impl Home {
             arguments: ["nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"]
                 .map(String::from)
                 .to_vec(),
+            environment: Vec::new(),
+            autostart: true,
             forward: None,
             register: None,
         };
