@@ -51,17 +51,11 @@ wait-quiet = {{ at-most = "8h" }}
 fn records(messages: usize) -> Vec<Record> {
     let text = scenario(messages);
     let scenario = parse("checkers.toml", &text).unwrap_or_else(|e| panic!("checkers: {e}"));
-    let settings = Settings {
-        time_scale: 1,
-        node_bin: None,
-        network: gauntlet::process::Network::default(),
-        toxiproxy: None,
-    };
     let job = Job {
         plan: plan("checkers", "bench", &scenario, 1),
         sabotage: None,
     };
-    let sim = open("sim", &settings).expect("the simulator");
+    let sim = open("sim", &Settings::default()).expect("the simulator");
     sim.execute(&job, None, &CancellationToken::new())
         .expect("a run")
         .records

@@ -66,17 +66,11 @@ fn prepared(name: &str, text: &str) -> Plan {
 
 /// Runs the plan in memory; how many records there are.
 fn run(plan: &Plan) -> usize {
-    let settings = Settings {
-        time_scale: 1,
-        node_bin: None,
-        network: gauntlet::process::Network::default(),
-        toxiproxy: None,
-    };
     let job = Job {
         plan: plan.clone(),
         sabotage: None,
     };
-    let sim = open("sim", &settings).expect("the simulator");
+    let sim = open("sim", &Settings::default()).expect("the simulator");
     sim.execute(&job, None, &CancellationToken::new())
         .expect("a run")
         .records

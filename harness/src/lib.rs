@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod check;
 pub mod cli;
+pub mod container;
 pub mod error;
 pub mod explore;
 pub mod history;

@@ -23,17 +23,11 @@ trigger-share-percent = 60
 const SEEDS: u64 = 100;
 
 fn history(plan: &Plan) -> Vec<String> {
-    let settings = Settings {
-        time_scale: 1,
-        node_bin: None,
-        network: gauntlet::process::Network::default(),
-        toxiproxy: None,
-    };
     let job = Job {
         plan: plan.clone(),
         sabotage: None,
     };
-    let sim = open("sim", &settings).expect("the simulator");
+    let sim = open("sim", &Settings::default()).expect("the simulator");
     let history = sim
         .execute(&job, None, &CancellationToken::new())
         .expect("a run");

@@ -6,9 +6,9 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
+    serve::Listener,
 };
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 use crate::{env::Timestamp, member::Member, store::StoreError};
 
@@ -37,7 +37,11 @@ struct Entry {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(node: Member, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve<L>(node: Member, listener: L) -> std::io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let app = Router::new()
         .route("/ready", get(ready))
         .route("/view", get(view))

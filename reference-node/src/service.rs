@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::Serialize;
-use tokio::{io::AsyncReadExt as _, net::TcpListener};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, UnixListener},
+};
 
 use crate::{
     config::{Config, Role},
@@ -78,22 +81,10 @@ async fn serve(config: Config, arguments: &Arguments) -> miette::Result<()> {
     let node = Member::start(config, Arc::new(env))
         .await
         .into_diagnostic()?;
-    let mut http_bound = None;
-    if let Some(address) = http_address {
-        let listener = TcpListener::bind(&address)
-            .await
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot listen on {address} (http)"))?;
-        let bound = listener.local_addr().into_diagnostic()?;
-        if !bound.ip().is_loopback() {
-            return Err(miette!(
-                help = "use a loopback address, e.g. 127.0.0.1:8025",
-                "http = \"{address}\" is not on loopback: mail would be readable by anyone"
-            ));
-        }
-        http_bound = Some(bound.to_string());
-        tokio::spawn(http::serve(node.clone(), listener));
-    }
+    let http_bound = match &http_address {
+        None => None,
+        Some(address) => Some(serve_http(&node, address).await?),
+    };
     let line = Listening {
         listening: node.address(),
         http: http_bound,
@@ -109,6 +100,39 @@ async fn serve(config: Config, arguments: &Arguments) -> miette::Result<()> {
         _ = terminate.recv() => Ok(()),
         () = parent_gone(), if arguments.exit_with_parent => Ok(()),
     }
+}
+
+/// Serves the read-only endpoint where only this host's users get at it: on a loopback address, or on a Unix socket
+/// (`unix:/path`), which can be seen from outside of a container.
+async fn serve_http(node: &Member, address: &str) -> miette::Result<String> {
+    let cannot = || format!("cannot listen on {address} (http)");
+    if let Some(path) = address.strip_prefix("unix:") {
+        // One that a killed node has left answers nobody.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).into_diagnostic().wrap_err_with(cannot);
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)
+            .into_diagnostic()
+            .wrap_err_with(cannot)?;
+        tokio::spawn(http::serve(node.clone(), listener));
+        return Ok(address.to_owned());
+    }
+    let listener = TcpListener::bind(address)
+        .await
+        .into_diagnostic()
+        .wrap_err_with(cannot)?;
+    let bound = listener.local_addr().into_diagnostic()?;
+    if !bound.ip().is_loopback() {
+        return Err(miette!(
+            help = "use a loopback address, e.g. 127.0.0.1:8025, or a Unix socket, e.g. unix:/run/node/http",
+            "http = \"{address}\" is not on loopback: mail would be readable by anyone"
+        ));
+    }
+    tokio::spawn(http::serve(node.clone(), listener));
+    Ok(bound.to_string())
 }
 
 async fn parent_gone() {

@@ -290,20 +290,18 @@ impl Container {
     ///
     /// # Errors
     /// The engine refused, or it does not end.
-    pub async fn stop(self: &Arc<Self>, patience: Duration) -> Result<(), EngineError> {
+    pub fn stop(self: &Arc<Self>, patience: Duration) -> Result<(), EngineError> {
         let container = self.clone();
-        self.engine
-            .run(async move {
-                let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
-                let options = bollard::query_parameters::StopContainerOptionsBuilder::new()
-                    .t(seconds)
-                    .build();
-                let docker = &container.engine.docker;
-                let stopped = docker.stop_container(&container.id, Some(options)).await;
-                stopped.map_err(EngineError::refused(format!("stop {}", container.name)))?;
-                container.wait_until_ended().await
-            })
-            .await
+        self.engine.blocking(async move {
+            let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
+            let options = bollard::query_parameters::StopContainerOptionsBuilder::new()
+                .t(seconds)
+                .build();
+            let docker = &container.engine.docker;
+            let stopped = docker.stop_container(&container.id, Some(options)).await;
+            stopped.map_err(EngineError::refused(format!("stop {}", container.name)))?;
+            container.wait_until_ended().await
+        })
     }
 
     /// Freezes all that runs in it: connections to it are taken by the kernel, and nobody answers.

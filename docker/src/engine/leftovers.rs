@@ -10,7 +10,7 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 
-use super::{Engine, EngineError, HARNESS_LABEL, is_absent};
+use super::{Engine, EngineError, HARNESS_LABEL, RUN_LABEL, is_absent};
 
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Leftover {
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// The run that it was made for.
+    pub run: String,
     /// Who made it: process and start time.
     pub harness: String,
 }
@@ -55,11 +57,14 @@ impl Engine {
         self.blocking(async move {
             let filters = HashMap::from([("label", vec![HARNESS_LABEL])]);
             let of = |kind, name: Option<String>, labels: Option<HashMap<String, String>>| {
-                let harness = labels?.remove(HARNESS_LABEL)?;
+                let mut labels = labels?;
+                let harness = labels.remove(HARNESS_LABEL)?;
+                let run = labels.remove(RUN_LABEL).unwrap_or_default();
                 let name = name?.trim_start_matches('/').to_owned();
                 Some(Leftover {
                     kind,
                     name,
+                    run,
                     harness,
                 })
             };

@@ -21,7 +21,6 @@ pub struct VolumeOptions {
 /// A volume.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    engine: Engine,
     name: String,
 }
 
@@ -56,7 +55,6 @@ impl Engine {
             ])
         });
         let (docker, name, labels) = (self.docker.clone(), options.name, labels.map());
-        let engine = self.clone();
         self.run(async move {
             let request = VolumeCreateRequest {
                 name: Some(name.clone()),
@@ -67,9 +65,26 @@ impl Engine {
             };
             let made = docker.create_volume(request).await;
             made.map_err(EngineError::refused(what))?;
-            Ok(Volume { engine, name })
+            Ok(Volume { name })
         })
         .await
+    }
+
+    /// Removes a volume with all that is in it; a directory of this machine keeps what it has. Its being gone is no error.
+    ///
+    /// # Errors
+    /// The engine refused: a container has it.
+    pub fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        let (docker, name) = (self.docker.clone(), name.to_owned());
+        self.blocking(async move {
+            let options = None::<RemoveVolumeOptions>;
+            match docker.remove_volume(&name, options).await {
+                Err(error) if !is_absent(&error) => Err(EngineError::refused(format!(
+                    "remove the volume {name}"
+                ))(error)),
+                _ => Ok(()),
+            }
+        })
     }
 }
 
@@ -77,24 +92,5 @@ impl Volume {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Removes it with all that is in it; a directory of this machine keeps what it has. Its being gone is no error.
-    ///
-    /// # Errors
-    /// The engine refused: a container has it.
-    pub async fn remove(&self) -> Result<(), EngineError> {
-        let (docker, name) = (self.engine.docker.clone(), self.name.clone());
-        self.engine
-            .run(async move {
-                let options = None::<RemoveVolumeOptions>;
-                match docker.remove_volume(&name, options).await {
-                    Err(error) if !is_absent(&error) => Err(EngineError::refused(format!(
-                        "remove the volume {name}"
-                    ))(error)),
-                    _ => Ok(()),
-                }
-            })
-            .await
     }
 }

@@ -8,8 +8,12 @@ use super::{Context, Target, TargetError, parse};
 
 /// Each target's directory, by the target's name.
 const DIRECTORIES: &[(&str, &Dir<'static>)] = &[
+    ("aiosmtpd", &include_dir!("$CARGO_MANIFEST_DIR/aiosmtpd")),
+    ("exim", &include_dir!("$CARGO_MANIFEST_DIR/exim")),
+    ("opensmtpd", &include_dir!("$CARGO_MANIFEST_DIR/opensmtpd")),
     ("postfix", &include_dir!("$CARGO_MANIFEST_DIR/postfix")),
     ("reference", &include_dir!("$CARGO_MANIFEST_DIR/reference")),
+    ("sendmail", &include_dir!("$CARGO_MANIFEST_DIR/sendmail")),
 ];
 
 /// The names of all shipped targets.

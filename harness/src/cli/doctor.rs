@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 use super::{Done, output, run::On, table::table};
 use crate::{
     campaign::Settings,
+    container,
     error::{ExitCode, Failure},
-    host::registry::{self, Cleaned},
+    host::{
+        registry::{self, Cleaned},
+        volume,
+    },
     process, vm,
 };
 
@@ -35,7 +39,7 @@ pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// Remove what dead gauntlets have left: processes, mounts, loop devices, control groups, network namespaces, temporary files
+    /// Remove what dead gauntlets have left: processes, containers with their networks and volumes, mounts, loop devices, control groups, network namespaces, temporary files
     #[arg(long, conflicts_with_all = ["on", "node_bin"])]
     clean: bool,
 }
@@ -54,7 +58,7 @@ pub(super) fn run(args: &DoctorArgs) -> Done {
     if args.clean {
         return clean(args.json);
     }
-    let findings: Vec<Finding> = [On::Sim, On::Process, On::Vm]
+    let findings: Vec<Finding> = [On::Sim, On::Process, On::Container, On::Vm]
         .into_iter()
         .filter(|on| args.on.is_none_or(|only| only == *on))
         .flat_map(|on| look(on, args))
@@ -111,10 +115,8 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
         On::Sim => vec![finding("everything", Ok("is part of this program".into()))],
         On::Process => {
             let settings = Settings {
-                time_scale: 1,
-                toxiproxy: None,
                 node_bin: args.node_bin.clone(),
-                network: process::Network::default(),
+                ..Settings::default()
             };
             let system = process::available().map(|()| "loopback ports, SIGKILL, SIGSTOP".into());
             let node = settings.node_command().map(|_| match &args.node_bin {
@@ -134,10 +136,8 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
         }
         On::Vm => {
             let settings = Settings {
-                time_scale: 1,
-                toxiproxy: None,
                 node_bin: args.node_bin.clone(),
-                network: process::Network::default(),
+                ..Settings::default()
             };
             let rows = vm::needs(settings.node_command());
             let row = |(what, optional, said)| Finding {
@@ -145,6 +145,16 @@ fn look(on: On, args: &DoctorArgs) -> Vec<Finding> {
                 ..finding(what, said)
             };
             rows.into_iter().map(row).collect()
+        }
+        On::Container => {
+            let disk = Finding {
+                optional: true,
+                ..finding(
+                    "host crash, full disk, read-only disk",
+                    volume::available().map(|()| "tried, and undone".into()),
+                )
+            };
+            vec![finding("container engine", container::available()), disk]
         }
     }
 }

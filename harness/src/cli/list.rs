@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
+use gauntlet_docker::target::Target;
 use reference_node::sabotage::Sabotage;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{
     table::{table, wrap},
 };
 use crate::{
-    error::ExitCode,
+    error::{ExitCode, Failure},
     scenario::{CHAOS_FAULTS, Selected, embedded},
     tap, toxics,
 };
@@ -58,7 +59,7 @@ pub(super) fn run(args: &ListArgs) -> Done {
         What::Guarantees => guarantees(&scenarios()?),
         What::Faults => faults(),
         What::Sabotages => listed(sabotages(), &["name", "breaks", "description"]),
-        What::Targets => listed(targets(), &["name", "on", "description"]),
+        What::Targets => listed(targets()?, &["name", "on", "claims", "description"]),
     };
     if args.json {
         // A JSON value is always written.
@@ -300,10 +301,19 @@ fn sabotages() -> Vec<Value> {
     Sabotage::ALL.iter().map(row).collect()
 }
 
-fn targets() -> Vec<Value> {
-    vec![json!({
-        "name": "reference",
-        "on": ["sim", "process"],
-        "description": "the reference cluster of this repository",
-    })]
+fn targets() -> Result<Vec<Value>, Failure> {
+    let all = gauntlet_docker::target::shipped().map_err(super::target::failure)?;
+    let row = |target: Target| {
+        let on: &[&str] = match target.is_reference_node() {
+            true => &["sim", "process", "container"],
+            false => &["container"],
+        };
+        json!({
+            "name": target.name,
+            "on": on,
+            "claims": target.capabilities,
+            "description": target.title,
+        })
+    };
+    Ok(all.into_iter().map(row).collect())
 }

@@ -29,6 +29,7 @@ mod run;
 mod selftest;
 mod shrink;
 mod table;
+mod target;
 
 /// A chaos and conformance test harness for SMTP transports
 #[derive(Debug, Parser)]
@@ -54,6 +55,16 @@ Examples:
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// What there are schemas of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum SchemaOf {
+    /// Scenario files
+    #[default]
+    Scenario,
+    /// Target files
+    Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,9 +95,15 @@ enum Command {
     Node(node::NodeArgs),
     /// Be a fault proxy, with Toxiproxy's HTTP API
     Proxy(proxy::ProxyArgs),
-    /// Print the JSON schema of scenario files
-    #[command(after_help = "Examples:\n  gauntlet schema > suites/scenario.schema.json")]
-    Schema,
+    /// Print the JSON schema of scenario files, or of target files
+    #[command(
+        after_help = "Examples:\n  gauntlet schema > suites/scenario.schema.json\n  gauntlet schema target > docker/target.schema.json"
+    )]
+    Schema {
+        /// Of which files
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
 }
 
 /// Runs a command line.
@@ -123,7 +140,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Load(args) => load::run(&args, &line),
         Command::Node(args) => node::run(&args),
         Command::Proxy(args) => proxy::run(&args),
-        Command::Schema => output::print(&crate::scenario::schema()).map(|()| ExitCode::Holds),
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Scenario => crate::scenario::schema(),
+                SchemaOf::Target => gauntlet_docker::target::schema(),
+            };
+            output::print(&schema).map(|()| ExitCode::Holds)
+        }
     };
     done.unwrap_or_else(|failure| {
         output::report(&failure);

@@ -11,7 +11,7 @@ use super::{
     Done, interrupt, output,
     progress::Line,
     rendered,
-    run::{On, RunArgs, execute_failure, millis, processors, sabotage, settings},
+    run::{NO_TARGET, On, RunArgs, execute_failure, millis, processors, sabotage, settings},
     table::table,
 };
 use crate::{
@@ -35,8 +35,8 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
     let sabotage = args.sabotage.as_deref().map(sabotage).transpose()?;
     let seeds = seeds(args)?;
     args.files.probe()?;
-    let executor =
-        campaign::open(On::Sim.name(), &settings(On::Sim, None, None)?).map_err(execute_failure)?;
+    let executor = campaign::open(On::Sim.name(), &settings(On::Sim, None, None, &NO_TARGET)?)
+        .map_err(execute_failure)?;
     let directory = RunDirectory::create(
         &args.runs_dir,
         jiff::Timestamp::now(),

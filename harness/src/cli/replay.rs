@@ -13,6 +13,7 @@ use super::{
     progress::Line,
     rendered,
     run::{LONGEST, On, conclude, execute_failure, processors, sabotage, settings},
+    target::TargetArgs,
 };
 use crate::{
     campaign::{self, Campaign, Job, Keep, run_campaign},
@@ -36,6 +37,8 @@ pub(super) struct ReplayArgs {
     /// The program that is a node, for runs on `process`
     #[arg(long, value_name = "FILE")]
     node_bin: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Print every finding with its evidence
     #[arg(long, short)]
     verbose: bool,
@@ -60,7 +63,7 @@ pub(super) fn run(args: &ReplayArgs, command: &str) -> Done {
     };
     let executor = campaign::open(
         on.name(),
-        &settings(*on, Some(*time_scale), args.node_bin.clone())?,
+        &settings(*on, Some(*time_scale), args.node_bin.clone(), &args.target)?,
     )
     .map_err(execute_failure)?;
     let jobs: Vec<Job> = recorded.iter().map(|r| r.job.clone()).collect();

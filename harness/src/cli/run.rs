@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use gauntlet_reports::{RunReport, SeedTotals};
 use reference_node::sabotage::Sabotage;
 
-use super::{Done, interrupt, output, progress::Line, rendered};
+use super::{Done, interrupt, output, progress::Line, rendered, target::TargetArgs};
 use crate::{
     campaign::{self, Campaign, ExecuteError, Job, Keep, Results, Settings, fold, run_campaign},
     error::{ExitCode, Failure},
@@ -26,6 +26,8 @@ pub(super) enum On {
     Sim,
     /// Real processes on loopback addresses, scaled real time
     Process,
+    /// Containers of any mail transfer agent, scaled real time
+    Container,
     /// Real processes in virtual machines under QEMU, scaled real time
     Vm,
 }
@@ -35,13 +37,14 @@ impl On {
         match self {
             Self::Sim => "sim",
             Self::Process => "process",
+            Self::Container => "container",
             Self::Vm => "vm",
         }
     }
 
     /// The one of that name.
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        [Self::Sim, Self::Process, Self::Vm]
+        [Self::Sim, Self::Process, Self::Container, Self::Vm]
             .into_iter()
             .find(|on| on.name() == name)
     }
@@ -50,7 +53,7 @@ impl On {
     const fn time_scale(self) -> u32 {
         match self {
             Self::Sim => 1,
-            Self::Process => 600,
+            Self::Process | Self::Container => 600,
             // A guest is emulated, and answers in tens of milliseconds what a process answers in one: heartbeats, every
             // 200 ms at 600, would come late while three guests share two processors.
             Self::Vm => 300,
@@ -85,6 +88,8 @@ impl std::str::FromStr for Shard {
   gauntlet run heartbeat recovery                two suites
   gauntlet run my-scenario.toml --on process     a file of one's own, on real processes
   gauntlet run virtualization --on vm            in virtual machines that boot, move and go back in time
+  gauntlet run tc-02-power-lost-at-ack --on container --target postfix
+                                                 does Postfix lose mail that it acknowledged?
   gauntlet run chaos --seed 100 --seeds 1000     a thousand schedules
   gauntlet run --random --seeds 1000             a thousand clusters, configurations, workloads and fault schedules
   gauntlet run --only SC-01 --only HB-08         whatever tests these guarantees
@@ -103,12 +108,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) seeds: u64,
     /// Draw cluster, configuration, mail and faults from each seed, and judge every guarantee; only in the simulator
-    #[arg(long, conflicts_with_all = ["what", "only", "on", "time_scale", "node_bin", "toxiproxy"])]
+    #[arg(long, conflicts_with_all = ["what", "only", "on", "time_scale", "node_bin", "toxiproxy", "target", "image_base"])]
     random: bool,
     /// Only the scenario of this ID, or those that test this guarantee; may be given several times
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
-    /// Divide every documented duration by K; real substrates only, where the default is 600 (on `vm` 300)
+    /// Divide every documented duration by K; real substrates only, where the default is 600 (on `vm` 300), or what the
+    /// target file says
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     time_scale: Option<u32>,
     #[command(flatten)]
@@ -129,6 +135,8 @@ pub(super) struct RunArgs {
     /// Where run directories are made
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(super) runs_dir: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
     /// The program that is a node, on real substrates; this one's own `node` command when left out
     #[arg(long, value_name = "FILE")]
     node_bin: Option<PathBuf>,
@@ -155,7 +163,12 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
     let settings = Settings {
         network: args.network,
         toxiproxy: args.toxiproxy.clone(),
-        ..settings(args.on, args.time_scale, args.node_bin.clone())?
+        ..settings(
+            args.on,
+            args.time_scale,
+            args.node_bin.clone(),
+            &args.target,
+        )?
     };
     if args.toxiproxy.is_some() && (args.on != On::Process || args.network != Network::default()) {
         let message = "a Toxiproxy stands between processes on loopback alone";
@@ -305,7 +318,21 @@ pub(super) fn settings(
     on: On,
     time_scale: Option<u32>,
     node_bin: Option<PathBuf>,
+    target: &TargetArgs,
 ) -> Result<Settings, Failure> {
+    if on != On::Container && target.is_given() {
+        let message = "`--target` and `--image-base` are for containers";
+        return Err(Failure::with_help(
+            ExitCode::Usage,
+            message,
+            "add `--on container`",
+        ));
+    }
+    let loaded = match on {
+        On::Container => Some(target.load()?),
+        On::Sim | On::Process | On::Vm => None,
+    };
+    let own_scale = loaded.as_ref().map(|target| target.time.scale);
     if on == On::Sim && time_scale.is_some_and(|k| k != 1) {
         let message = "the simulator's time is virtual: it has no time scale";
         return Err(Failure::with_help(
@@ -315,12 +342,20 @@ pub(super) fn settings(
         ));
     }
     Ok(Settings {
-        time_scale: time_scale.unwrap_or(on.time_scale()),
+        time_scale: time_scale.or(own_scale).unwrap_or(on.time_scale()),
         node_bin,
+        target: loaded,
+        image_base: target.image_base.clone(),
         network: Network::default(),
         toxiproxy: None,
     })
 }
+
+/// Nothing was said of a target.
+pub(super) const NO_TARGET: TargetArgs = TargetArgs {
+    target: None,
+    image_base: None,
+};
 
 /// The sabotage of that name, in a build that has them.
 pub(super) fn sabotage(name: &str) -> Result<Sabotage, Failure> {
@@ -373,10 +408,10 @@ pub(super) fn millis(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many runs at once, when nobody says.
+/// How many runs at once, when nobody says. Runs on processes mostly wait; a container's programs are as large as they are.
 fn parallel(on: On) -> usize {
     match on {
-        On::Sim => processors(),
+        On::Sim | On::Container => processors(),
         On::Process => processors() * 8,
         // A run's guests keep two processors busy while they boot.
         On::Vm => 1,
@@ -402,13 +437,22 @@ mod tests {
     #[test]
     fn the_simulator_has_no_time_scale() {
         assert_eq!(
-            settings(On::Sim, None, None).map(|s| s.time_scale).ok(),
+            settings(On::Sim, None, None, &NO_TARGET)
+                .map(|s| s.time_scale)
+                .ok(),
             Some(1)
         );
         assert_eq!(
-            settings(On::Process, None, None).map(|s| s.time_scale).ok(),
+            settings(On::Process, None, None, &NO_TARGET)
+                .map(|s| s.time_scale)
+                .ok(),
             Some(600)
         );
-        assert!(settings(On::Sim, Some(60), None).is_err());
+        assert!(settings(On::Sim, Some(60), None, &NO_TARGET).is_err());
+        let postfix = TargetArgs {
+            target: Some("postfix".into()),
+            image_base: None,
+        };
+        assert!(settings(On::Process, None, None, &postfix).is_err());
     }
 }

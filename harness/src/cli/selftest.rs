@@ -9,8 +9,8 @@ use super::{
     Done, interrupt, output,
     progress::Line,
     run::{
-        LONGEST, On, execute_failure, has_sabotages, processors, sabotage, selection_failure,
-        settings,
+        LONGEST, NO_TARGET, On, execute_failure, has_sabotages, processors, sabotage,
+        selection_failure, settings,
     },
     table::table,
 };
@@ -144,8 +144,8 @@ pub(super) fn run(args: &SelftestArgs) -> Done {
     let mut scenarios = embedded().map_err(selection_failure)?;
     scenarios.retain(|s| s.scenario.on.iter().any(|on| on == On::Sim.name()));
     let jobs = jobs(&sabotages, &scenarios, args.seed);
-    let executor =
-        campaign::open(On::Sim.name(), &settings(On::Sim, None, None)?).map_err(execute_failure)?;
+    let executor = campaign::open(On::Sim.name(), &settings(On::Sim, None, None, &NO_TARGET)?)
+        .map_err(execute_failure)?;
     let cancel = interrupt::token()?;
     let line = Line::new(jobs.len(), false, false);
     let results = run_campaign(&Campaign {

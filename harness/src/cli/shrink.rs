@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Done, check, interrupt, output, replay,
-    run::{LONGEST, On, execute_failure, settings},
+    run::{LONGEST, NO_TARGET, On, execute_failure, settings},
 };
 use crate::{
     campaign::{self, Campaign, Executor, Job, Keep, run_campaign},
@@ -42,8 +42,8 @@ pub(super) struct ShrinkArgs {
 
 pub(super) fn run(args: &ShrinkArgs) -> Done {
     let recorded = one(&args.run)?;
-    let executor =
-        campaign::open(On::Sim.name(), &settings(On::Sim, None, None)?).map_err(execute_failure)?;
+    let executor = campaign::open(On::Sim.name(), &settings(On::Sim, None, None, &NO_TARGET)?)
+        .map_err(execute_failure)?;
     let cancel = interrupt::token()?;
     let trial = Trial {
         executor: executor.as_ref(),

@@ -23,7 +23,7 @@ use nix::{
 
 use super::{
     Scratch, mounts,
-    registry::{Entry, Resource},
+    registry::{Entry, Resource, loop_devices},
     tool,
 };
 
@@ -254,6 +254,15 @@ impl Volume {
             }
         }
         state.mounted = Mounted::No;
+        // A container's own mount of it may end a moment later. Mounted anew before that, it would be the old file system,
+        // with all that was not synced, or one without power.
+        while !loop_devices(&self.image).is_empty() {
+            if start.elapsed() >= PATIENCE {
+                let image = self.image.display();
+                return Err(format!("{image} is still in use after it was unmounted"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 

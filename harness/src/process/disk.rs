@@ -24,14 +24,14 @@ const TRANSPORT_DATABASE: &str = "transport.redb";
 
 /// The files of one node.
 #[derive(Debug, Clone)]
-pub(super) struct NodeFiles {
+pub(crate) struct NodeFiles {
     directory: PathBuf,
     volume: Option<Arc<Volume>>,
 }
 
 impl NodeFiles {
     /// Makes `<name>/` below `nodes`, with an empty disk; `own_disk`: on a file system of its own.
-    pub(super) fn create(nodes: &Path, name: &str, own_disk: bool) -> io::Result<Self> {
+    pub(crate) fn create(nodes: &Path, name: &str, own_disk: bool) -> io::Result<Self> {
         let directory = std::path::absolute(nodes)?.join(name);
         fs::create_dir_all(directory.join("data"))?;
         let volume = match own_disk {
@@ -46,23 +46,23 @@ impl NodeFiles {
     }
 
     /// The file system of its own, if it has one.
-    pub(super) fn volume(&self) -> Option<&Volume> {
+    pub(crate) fn volume(&self) -> Option<&Volume> {
         self.volume.as_deref()
     }
 
     /// The node's name.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let name = self.directory.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
     /// Its configuration.
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.directory.join("node.toml")
     }
 
     /// Its disk.
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         match &self.volume {
             Some(volume) => volume.point().join("data"),
             None => self.directory.join("data"),
@@ -70,22 +70,22 @@ impl NodeFiles {
     }
 
     /// Its message tracking log.
-    pub(super) fn tracking(&self) -> PathBuf {
+    pub(crate) fn tracking(&self) -> PathBuf {
         self.directory.join("data").join(TRACKING)
     }
 
     /// The message tracking log outlives a disk that is lost or put back.
-    pub(super) fn keeps_tracking(&self) -> bool {
+    pub(crate) fn keeps_tracking(&self) -> bool {
         self.volume.is_some()
     }
 
     /// The file that says how far its wall clock is off.
-    pub(super) fn clock_offset(&self) -> PathBuf {
+    pub(crate) fn clock_offset(&self) -> PathBuf {
         self.directory.join("clock-offset")
     }
 
     /// Opens what it writes to standard output and standard error, to append.
-    pub(super) fn open_log(&self) -> io::Result<File> {
+    pub(crate) fn open_log(&self) -> io::Result<File> {
         OpenOptions::new()
             .create(true)
             .append(true)
@@ -93,7 +93,7 @@ impl NodeFiles {
     }
 
     /// The last lines of its log, to tell why it did not start.
-    pub(super) fn end_of_log(&self) -> String {
+    pub(crate) fn end_of_log(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text
             .lines()
@@ -103,7 +103,7 @@ impl NodeFiles {
     }
 
     /// Makes the disk that is there usable, or an empty one, when it was lost.
-    pub(super) fn ensure_disk(&self) -> io::Result<()> {
+    pub(crate) fn ensure_disk(&self) -> io::Result<()> {
         self.mounted()?;
         fs::create_dir_all(self.data())?;
         let Some(volume) = &self.volume else {
@@ -120,13 +120,13 @@ impl NodeFiles {
     }
 
     /// The disk is lost.
-    pub(super) fn destroy(&self) -> io::Result<()> {
+    pub(crate) fn destroy(&self) -> io::Result<()> {
         self.mounted()?;
         remove_tree(&self.data())
     }
 
     /// The transport database is lost; the mailboxes stay.
-    pub(super) fn forget_transport_database(&self) -> io::Result<()> {
+    pub(crate) fn forget_transport_database(&self) -> io::Result<()> {
         self.mounted()?;
         match fs::remove_file(self.data().join(TRANSPORT_DATABASE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -135,19 +135,19 @@ impl NodeFiles {
     }
 
     /// Keeps a copy of the disk as it is, in the place of an earlier one.
-    pub(super) fn snapshot(&self) -> io::Result<()> {
+    pub(crate) fn snapshot(&self) -> io::Result<()> {
         self.mounted()?;
         remove_tree(&self.kept())?;
         copy_tree(&self.data(), &self.kept())
     }
 
     /// A snapshot was kept.
-    pub(super) fn has_snapshot(&self) -> bool {
+    pub(crate) fn has_snapshot(&self) -> bool {
         self.kept().is_dir()
     }
 
     /// Puts the disk back to the snapshot, which is kept.
-    pub(super) fn revert(&self) -> io::Result<()> {
+    pub(crate) fn revert(&self) -> io::Result<()> {
         self.mounted()?;
         remove_tree(&self.data())?;
         copy_tree(&self.kept(), &self.data())
@@ -155,7 +155,7 @@ impl NodeFiles {
 
     /// The run is over: what is on the node's own file system is kept in `data/`, where it would be without it, and the
     /// file system is removed.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         let Some(volume) = self.volume.as_ref().filter(|volume| volume.is_made()) else {
             return;
         };

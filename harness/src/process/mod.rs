@@ -17,9 +17,9 @@
 
 mod clock;
 mod cluster;
-mod disk;
+pub(crate) mod disk;
 mod namespace;
-mod needs;
+pub(crate) mod needs;
 mod node;
 mod start;
 pub(crate) mod tracking;

@@ -6,7 +6,7 @@
 use crate::scenario::{CrashKind, Scenario, Step};
 
 /// The first fault for which the node must have a file system of its own, in words.
-pub(super) fn own_disk(scenario: &Scenario, node: &str) -> Option<&'static str> {
+pub(crate) fn own_disk(scenario: &Scenario, node: &str) -> Option<&'static str> {
     all_steps(scenario).find_map(|step| match step {
         Step::Crash {
             node: of,
@@ -19,12 +19,12 @@ pub(super) fn own_disk(scenario: &Scenario, node: &str) -> Option<&'static str> 
 }
 
 /// The node takes its wall time from where the harness can set it.
-pub(super) fn own_clock(scenario: &Scenario, node: &str) -> bool {
+pub(crate) fn own_clock(scenario: &Scenario, node: &str) -> bool {
     all_steps(scenario).any(|step| matches!(step, Step::JumpClock(jump) if jump.node == node))
 }
 
 /// The node is to be held to a part of a processor.
-pub(super) fn own_cgroup(scenario: &Scenario, node: &str) -> bool {
+pub(crate) fn own_cgroup(scenario: &Scenario, node: &str) -> bool {
     all_steps(scenario).any(|step| matches!(step, Step::StarveCpu { node: of, .. } if of == node))
 }
 

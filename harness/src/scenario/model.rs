@@ -21,7 +21,7 @@ pub struct Scenario {
     pub description: Option<String>,
     /// IDs of the guarantees that it tests.
     pub guarantees: Vec<String>,
-    /// Substrates that it is meant for: `sim`, `process`.
+    /// Substrates that it is meant for: `sim`, `process`, `container`. What is meant for `process` is for `container`, too.
     pub on: Vec<String>,
     /// The cluster; three nodes of one site when left out.
     #[serde(default)]

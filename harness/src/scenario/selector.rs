@@ -24,6 +24,16 @@ pub struct Selected {
     pub scenario: Scenario,
 }
 
+impl Selected {
+    /// It can be run there. What is for real processes is for containers, too: whether a target can be asked it is seen when
+    /// the target is known.
+    pub fn is_meant_for(&self, substrate: &str) -> bool {
+        let on = &self.scenario.on;
+        let named = |name: &str| on.iter().any(|on| on == name);
+        named(substrate) || (substrate == "container" && named("process"))
+    }
+}
+
 /// Why a selection cannot be run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum SelectError {
@@ -89,7 +99,7 @@ fn select_from(
     only: &[String],
     substrate: &str,
 ) -> Result<Vec<Selected>, SelectError> {
-    let meant = |s: &Selected| s.scenario.on.iter().any(|on| on == substrate);
+    let meant = |s: &Selected| s.is_meant_for(substrate);
     let mut selected: Vec<Selected> = Vec::new();
     if words.is_empty() {
         selected = suites.into_iter().filter(meant).collect();

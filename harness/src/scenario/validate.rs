@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The substrates a scenario can be meant for.
-pub const SUBSTRATES: &[&str] = &["sim", "process", "vm"];
+pub const SUBSTRATES: &[&str] = &["sim", "process", "container", "vm"];
 
 /// The kinds of fault that chaos draws from, with what each does.
 pub const CHAOS_FAULTS: [(&str, &str); 6] = [

@@ -84,11 +84,14 @@ pub fn build(recipe: &Recipe, tell: &mut dyn FnMut(&str)) -> Result<Image, Error
     })
 }
 
+/// Something that an image needs of this machine: its name, and what is there, or what is missing.
+pub type Need = (&'static str, Result<String, Error>);
+
 /// What an image needs of this machine: names, and what is there; if not, what is missing. Nothing is downloaded.
 ///
 /// # Errors
 /// There is no place for a cache.
-pub fn needs() -> Result<Vec<(&'static str, Result<String, Error>)>, Error> {
+pub fn needs() -> Result<Vec<Need>, Error> {
     let cache = cache()?;
     let tools = ["setpriv", "mke2fs", "ldd"].iter().try_for_each(|name| {
         let there = tool::run(name, ["--version".as_ref()]);

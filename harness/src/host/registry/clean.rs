@@ -106,11 +106,14 @@ pub fn clean(leftovers: Vec<Leftover>) -> Vec<Cleaned> {
 
 fn clean_one(leftover: Leftover) -> Vec<Cleaned> {
     let mut cleaned = Vec::new();
-    // All processes first: they hold what else there is.
-    let (processes, others): (Vec<_>, Vec<_>) = leftover
-        .entries
-        .into_iter()
-        .partition(|(_, entry)| matches!(entry, Ok(Resource::Process { .. })));
+    // All processes and containers first: they hold what else there is.
+    let (processes, others): (Vec<_>, Vec<_>) =
+        leftover.entries.into_iter().partition(|(_, entry)| {
+            matches!(
+                entry,
+                Ok(Resource::Process { .. } | Resource::Containers { .. })
+            )
+        });
     for (file, entry) in processes.into_iter().chain(others) {
         let (what, there, removed) = match &entry {
             Ok(resource) => (resource.to_string(), resource.is_there(), resource.remove()),

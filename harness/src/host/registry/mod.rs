@@ -12,8 +12,8 @@ mod clean;
 mod resource;
 
 pub use clean::{Cleaned, Leftover, clean, leftovers};
-pub(crate) use resource::ProcessId;
 pub use resource::Resource;
+pub(crate) use resource::{ProcessId, loop_devices};
 
 use std::{
     env, fs, io,

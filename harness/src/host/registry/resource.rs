@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gauntlet_docker::engine::{Engine, EngineError};
 use nix::{
     mount::{MntFlags, umount2},
     sys::signal::{Signal, kill},
@@ -56,6 +57,11 @@ pub enum Resource {
     Cgroup {
         /// Its directory.
         path: PathBuf,
+    },
+    /// The containers of a run, with their network and volumes.
+    Containers {
+        /// The run, as their labels have it.
+        run: String,
     },
     /// A proxy at somebody else's Toxiproxy.
     RemoteProxy {
@@ -137,6 +143,7 @@ impl fmt::Display for Resource {
             Self::Directory { path } => write!(f, "directory {}", path.display()),
             Self::Namespace { name } => write!(f, "network namespace {name}"),
             Self::Cgroup { path } => write!(f, "control group {}", path.display()),
+            Self::Containers { run } => write!(f, "containers, network and volumes of run {run}"),
             Self::RemoteProxy { api, name } => write!(f, "proxy {name} at the Toxiproxy {api}"),
         }
     }
@@ -152,6 +159,10 @@ impl Resource {
             }
             Self::Namespace { name } => Path::new("/run/netns").join(name).exists(),
             Self::Directory { path } | Self::Cgroup { path } => path.exists(),
+            // Without an engine nothing of it runs, and nothing can be said.
+            Self::Containers { run } => Engine::connect()
+                .and_then(|engine| engine.labelled())
+                .is_ok_and(|all| all.iter().any(|one| one.run == *run)),
             // A Toxiproxy that has ended has taken it along.
             Self::RemoteProxy { api, name } => {
                 Remote::find(api).is_ok_and(|remote| remote.has(name).unwrap_or(true))
@@ -177,6 +188,7 @@ impl Resource {
             .map(drop),
             Self::Namespace { .. } => Ok(()),
             Self::Cgroup { path } => remove_cgroup(path),
+            Self::Containers { run } => remove_containers(run),
             Self::RemoteProxy { api, name } if self.is_there() => Remote::find(api)
                 .and_then(|remote| remote.delete(name))
                 .map_err(|error| error.to_string()),
@@ -204,6 +216,18 @@ fn remove_process(process: ProcessId) -> Result<(), String> {
         .ok_or_else(|| "it does not end".into())
 }
 
+fn remove_containers(run: &str) -> Result<(), String> {
+    let in_words = |error: EngineError| error.to_string();
+    let engine = Engine::connect().map_err(in_words)?;
+    // Containers come first.
+    for one in engine.labelled().map_err(in_words)? {
+        if one.run == run {
+            engine.remove(&one).map_err(in_words)?;
+        }
+    }
+    Ok(())
+}
+
 fn remove_volume(image: &Path, point: &Path) -> Result<(), String> {
     let mut last = None;
     let unmounted = within_patience(|| {
@@ -227,7 +251,7 @@ fn remove_volume(image: &Path, point: &Path) -> Result<(), String> {
 }
 
 /// The loop devices that have this image.
-fn loop_devices(image: &Path) -> Vec<PathBuf> {
+pub(crate) fn loop_devices(image: &Path) -> Vec<PathBuf> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let has = |device: &fs::DirEntry| {
         let backing = fs::read_to_string(device.path().join("loop/backing_file"));
