@@ -115,12 +115,17 @@ async fn disks_memory_and_power() {
     assert_eq!(guest.boot_id().expect("answered"), id);
 
     // A loss of power, and a boot from the same disk.
+    guest.write("synced", "there").expect("written");
+    guest.sync().expect("synced");
+    guest.write("unsynced", "gone").expect("written");
     let process = guest.process();
     let guest = guest.kill();
     assert!(!exists(process));
     let (mut guest, mut stream) = boot(&home, guest).await;
     assert_ne!(guest.boot_id().expect("answered"), id, "another boot");
     assert_eq!(guest.recall().expect("answered"), "", "memory is lost");
+    assert_eq!(guest.read("synced").expect("answered"), "there");
+    assert_eq!(guest.read("unsynced").expect("answered"), "");
 
     // The program alone.
     guest.kill_program().expect("killed");

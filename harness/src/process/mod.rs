@@ -53,4 +53,4 @@ pub fn faults() -> Vec<(&'static str, Result<(), String>)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -67,8 +67,10 @@ pub struct VmOptions {
     pub nodes: PathBuf,
     /// What guests are made of.
     pub machine: Machine,
-    /// What is started in them; the image has its program.
+    /// What checks configurations on this machine; the image has its program.
     pub command: NodeCommand,
+    /// What the program gets on its command line in a guest, where its configuration is `/config/node.toml`.
+    pub arguments: Vec<String>,
     /// The program's environment.
     pub environment: Vec<(String, String)>,
     /// Every documented duration is divided by this; 0 counts as 1.
@@ -144,11 +146,6 @@ impl VmCluster {
 
 fn node(name: &str, options: &VmOptions, scratch: &Scratch, network: &Network) -> io::Result<Node> {
     let directory = directory(&options.nodes, name)?;
-    let mut arguments: Vec<String> = Vec::new();
-    for argument in options.command.arguments() {
-        arguments.push(argument.to_string_lossy().into_owned());
-    }
-    arguments.extend(["--config".into(), "/config/node.toml".into()]);
     let registered = name.to_owned();
     let register = Register::new(move |process| register(process, &registered));
     let spec = Spec {
@@ -166,7 +163,7 @@ fn node(name: &str, options: &VmOptions, scratch: &Scratch, network: &Network) -
         prefix: PREFIX,
         mac: network.mac(name),
         files: Vec::new(),
-        arguments,
+        arguments: options.arguments.clone(),
         environment: options.environment.clone(),
         autostart: false,
         forward: Some(HTTP),

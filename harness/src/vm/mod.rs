@@ -65,6 +65,21 @@ impl Machine {
     }
 }
 
+/// What a node gets on its command line in a guest.
+///
+/// # Errors
+/// An argument is no UTF-8, in words.
+pub fn arguments(command: &NodeCommand) -> Result<Vec<String>, String> {
+    let mut arguments = Vec::new();
+    for argument in command.arguments() {
+        let text = argument.to_str();
+        let text = text.ok_or_else(|| format!("{} is no UTF-8", argument.display()))?;
+        arguments.push(text.to_owned());
+    }
+    arguments.extend(["--config", "/config/node.toml"].map(String::from));
+    Ok(arguments)
+}
+
 /// What this substrate needs of this machine: names, whether it works without, and what is there; if not, what is missing.
 pub fn needs(
     command: Result<NodeCommand, String>,

@@ -111,9 +111,10 @@ impl Network {
         [0x52, 0x54, 0, 0x77, 0, self.stand_in(name).number]
     }
 
-    /// A loopback port that leads to that port of a guest, past every fault of the network but the guest's own.
+    /// A new loopback port that leads to that port of a guest, past every fault of the network but the guest's own. Nobody has
+    /// a connection to it from before the guest's host was lost.
     pub(super) fn door(&self, name: &str, port: u16) -> io::Result<SocketAddr> {
-        self.stand_in(HARNESS).door(self.guest(name, port))
+        self.stand_in(HARNESS).stack.door(self.guest(name, port))
     }
 
     /// Begins a partition. Other faults are none of the switch's.

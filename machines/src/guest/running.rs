@@ -264,12 +264,44 @@ impl Running {
         self.control.tell("start").map(drop)
     }
 
+    /// The program was started, and has not ended.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn program_lives(&mut self) -> Result<bool, Error> {
+        Ok(self.control.tell("alive")? == "yes")
+    }
+
     /// SIGKILL to the program. It is gone when this returns.
     ///
     /// # Errors
     /// It does not answer.
     pub fn kill_program(&mut self) -> Result<(), Error> {
         self.control.tell("kill").map(drop)
+    }
+
+    /// Writes a word to a file of `/data`, and does not sync: it is in the guest's page cache.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn write(&mut self, file: &str, word: &str) -> Result<(), Error> {
+        self.control.tell(&format!("write {file} {word}")).map(drop)
+    }
+
+    /// What a file of `/data` has; empty when there is none.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn read(&mut self, file: &str) -> Result<String, Error> {
+        self.control.tell(&format!("read {file}"))
+    }
+
+    /// Has its kernel write to the disk what is only in memory.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.control.tell("sync").map(drop)
     }
 
     /// Removes a file of `/data`, and syncs.

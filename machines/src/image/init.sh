@@ -78,6 +78,7 @@ obey() {
     case $1 in
     start) kill_program KILL; start_program; said="$program" ;;
     kill) kill_program KILL; said= ;;
+    alive) kill -0 "$program" 2>/dev/null && said=yes || said=no ;;
     boot-id) said=$(cat /proc/sys/kernel/random/boot_id) ;;
     uptime) read -r said _ </proc/uptime ;;
     clock) said=$(adjtimex | awk '/time.tv_sec/ { s = $2 } /time.tv_usec/ { printf "%d.%06d", s, $2 }') ;;
@@ -85,6 +86,8 @@ obey() {
     memory) said=$(awk '/MemTotal|MemAvailable/ { printf "%s ", $2 }' /proc/meminfo) ;;
     remember) echo "$2" >/run/remembered; said= ;;
     recall) said=$(cat /run/remembered 2>/dev/null) || said= ;;
+    write) echo "$3" >"/root/data/$2"; said= ;;
+    read) said=$(cat "/root/data/$2" 2>/dev/null) || said= ;;
     remove) rm -f "/root/data/$2" && sync; said= ;;
     sync) sync; said= ;;
     off) power_off ;;

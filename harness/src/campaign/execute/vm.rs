@@ -16,12 +16,13 @@ use crate::{
     process::NodeCommand,
     runner::{self, Options},
     tap::Board,
-    vm::{Machine, VmCluster, VmOptions, images::KernelSource},
+    vm::{self, Machine, VmCluster, VmOptions, images::KernelSource},
 };
 
 /// Runs in virtual machines, each run with a runtime of its own.
 pub(super) struct Vm {
     machine: Machine,
+    arguments: Vec<String>,
     command: NodeCommand,
     time_scale: u32,
 }
@@ -32,6 +33,7 @@ impl Vm {
         let command = settings.node_command().map_err(ExecuteError::Missing)?;
         let machine = Machine::prepare(&command, KernelSource::Package, &mut |_| ());
         Ok(Self {
+            arguments: vm::arguments(&command).map_err(ExecuteError::Missing)?,
             machine: machine.map_err(ExecuteError::Missing)?,
             command,
             time_scale: settings.time_scale,
@@ -72,6 +74,7 @@ impl Executor for Vm {
                 nodes,
                 machine: self.machine.clone(),
                 command: self.command.clone(),
+                arguments: self.arguments.clone(),
                 environment: Vec::new(),
                 time_scale: self.time_scale,
                 vcpus: 1,
