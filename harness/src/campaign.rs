@@ -290,6 +290,10 @@ impl Campaign<'_> {
             other => other?,
         };
         report.counts = counts(&history);
+        // Mass runs, which leave no directory, are not read a second time for it.
+        report.ledger = place
+            .as_ref()
+            .and_then(|_| crate::check::mail_ledger(&history.records));
         report.simulated_ms = simulated_ms(&history);
         report.verdicts = verdicts;
         report.failure = failure(&history);
@@ -333,6 +337,7 @@ pub fn empty_report(job: &Job, substrate: &str) -> ScenarioReport {
         elapsed_ms: 0,
         simulated_ms: 0,
         counts: gauntlet_reports::Counts::default(),
+        ledger: None,
         verdicts: Vec::new(),
         directory: None,
         failure: None,

@@ -4,6 +4,7 @@
 //! [`history`] → [`check`].
 
 pub mod campaign;
+pub mod certify;
 pub mod check;
 pub mod cli;
 pub mod container;

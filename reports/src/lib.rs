@@ -7,12 +7,15 @@
 //!
 //! This crate does not know the guarantee catalogue. Renderings that show a guarantee's text take a lookup from ID to text.
 
+pub mod certificate;
 mod conclusion;
 mod error;
 mod html;
 mod json;
 mod junit;
+mod ledger;
 mod markdown;
+mod merge;
 pub mod probe;
 mod summary;
 mod terminal;
@@ -24,7 +27,9 @@ pub use error::ReportError;
 pub use html::html;
 pub use json::{from_json, json};
 pub use junit::junit;
+pub use ledger::{Exposure, MailLedger};
 pub use markdown::markdown;
+pub use merge::{MergeError, merge};
 pub use summary::{Finding, GuaranteeReport, Summary};
 pub use terminal::{Style, terminal};
 pub use text::duration;

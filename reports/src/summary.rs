@@ -187,6 +187,7 @@ impl RunReport {
             command: command.into(),
             sabotage: None,
             elapsed_ms: None,
+            origin: None,
             seeds: None,
             scenarios: Vec::new(),
         }
@@ -367,6 +368,7 @@ mod tests {
                 elapsed_ms: 10,
                 simulated_ms: 20,
                 counts: Counts::default(),
+                ledger: None,
                 verdicts: verdicts
                     .iter()
                     .map(|(guarantee, status)| Verdict {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::MailLedger;
+
 /// The six answers. Only [`Status::Holds`] is proof; only [`Status::Violated`] is failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,6 +99,9 @@ pub struct ScenarioReport {
     pub simulated_ms: u64,
     /// Messages submitted, acked, refused, indeterminate, unsent.
     pub counts: Counts,
+    /// What became of it, message by message, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<MailLedger>,
     /// Its verdicts, in the order of the guarantee IDs.
     pub verdicts: Vec<Verdict>,
     /// The run directory, when one was written.
@@ -146,11 +151,41 @@ pub struct RunReport {
     /// of reproducible output, and unknown where a history is judged again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
+    /// What was run, so that the parts of a call (`--shard`) can be put together again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The verdicts of all seeds, one by one, when there were several: a scenario's report folds its seeds into one answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeds: Option<SeedTotals>,
     /// A scenario each.
     pub scenarios: Vec<ScenarioReport>,
+}
+
+/// What a call ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// What was selected, as the run directory names it: `all`, `heartbeat`, `certificate`.
+    pub what: String,
+    /// The substrate, and the target where it is not the reference cluster.
+    pub on: String,
+    /// The first seed…
+    pub seed: u64,
+    /// …and how many.
+    pub seeds: u64,
+    /// The part of it, when it was divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// Part I of N.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Part {
+    /// I, from 1.
+    pub index: u64,
+    /// N.
+    pub of: u64,
 }
 
 /// What the single runs of a call with several seeds said, before they were folded.

@@ -76,6 +76,11 @@ impl Folded {
         sum.unsent += more.unsent;
         sum.delivered += more.delivered;
         sum.faults += more.faults;
+        match (&mut self.report.ledger, &other.ledger) {
+            (Some(sum), Some(more)) => sum.add(more),
+            (none @ None, Some(more)) => *none = Some(more.clone()),
+            _ => {}
+        }
         self.take(&other.verdicts);
     }
 

@@ -11,8 +11,9 @@ use super::{
     Case, Moment, Submitted,
     evidence::{self, clock, piece},
 };
-use crate::history::{Delivery, Digest, Event, MailboxMessage, Outcome};
+use crate::history::{Delivery, Digest, Event, Fault, MailboxMessage, Outcome};
 
+mod account;
 mod expiry;
 mod fate;
 mod surplus;
@@ -418,8 +419,8 @@ impl<'h> Ledger<'h> {
     }
 }
 
-/// Verdicts for what no run may show, whatever its plan is about: acked mail lost (RO-06; TC-01 where a node is
-/// alone), a mailbox that shows a message twice (DD-01), altered content (TC-08), mail that was refused or never sent
+/// Verdicts for what no run may show, whatever its plan is about: acked mail lost (RO-06; where a node is alone
+/// TC-01, or TC-02 when its host lost power), a mailbox that shows a message twice (DD-01), altered content (TC-08), mail that was refused or never sent
 /// (TC-11). Only violations.
 pub(super) fn always(case: &Case<'_>) -> Vec<Verdict> {
     let ledger = case.ledger();
@@ -440,8 +441,14 @@ pub(super) fn always(case: &Case<'_>) -> Vec<Verdict> {
         "messages that a mailbox shows more than once",
         ledger.doubles(case),
     );
+    let without_power =
+        |f: &super::FaultSpan<'_>| f.landed.is_some() && matches!(f.what, Fault::HostCrash { .. });
     add(
-        if alone { "TC-01" } else { "RO-06" },
+        match alone {
+            true if case.faults.iter().any(without_power) => "TC-02",
+            true => "TC-01",
+            false => "RO-06",
+        },
         "acked messages not delivered",
         ledger.losses(case),
     );

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use gauntlet_reports::{Status, Verdict};
+use gauntlet_reports::{MailLedger, Status, Verdict};
 
 mod case;
 pub mod conditions;
@@ -56,6 +56,12 @@ pub fn judge_all(history: &[Record]) -> Vec<Verdict> {
         return Vec::new();
     };
     judged(&case, registry::ids().into_iter())
+}
+
+/// What became of the mail of a run, in numbers; `None` when the records hold no plan.
+pub fn mail_ledger(history: &[Record]) -> Option<MailLedger> {
+    let case = Case::new(history)?;
+    Some(case.ledger().account(&case))
 }
 
 fn judged<'a>(case: &Case<'_>, ids: impl Iterator<Item = &'a str>) -> Vec<Verdict> {

@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{ExitCode, Failure};
 
+mod certify;
 mod check;
 mod compare;
 mod doctor;
@@ -16,6 +17,7 @@ mod explore;
 mod interrupt;
 mod list;
 mod load;
+mod merge;
 mod node;
 mod output;
 mod probe;
@@ -28,6 +30,7 @@ mod report;
 mod run;
 mod selftest;
 mod shrink;
+mod statement;
 mod table;
 mod target;
 
@@ -75,6 +78,10 @@ enum Command {
     Explore(Box<explore::ExploreArgs>),
     /// Put what the standards say to anything that speaks SMTP
     Probe(Box<probe::ProbeArgs>),
+    /// Put a mail server to everything that applies to it, and state what was proven
+    Certify(Box<certify::CertifyArgs>),
+    /// Put the parts of a divided run or certification together (`--shard`)
+    Merge(merge::MergeArgs),
     /// Show what there is: suites, scenarios, guarantees, faults, sabotages, targets
     List(list::ListArgs),
     /// Judge a recorded history again, with the checkers of today
@@ -130,6 +137,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(args) => run::run(&args, &line),
         Command::Explore(args) => explore::run(&args, &line),
         Command::Probe(args) => probe::run(&args, &line),
+        Command::Certify(args) => certify::run(&args, &line),
+        Command::Merge(args) => merge::run(&args, &line),
         Command::List(args) => list::run(&args),
         Command::Check(args) => check::run(&args, &line),
         Command::Replay(args) => replay::run(&args, &line),

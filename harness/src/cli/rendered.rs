@@ -99,7 +99,7 @@ pub(super) fn print(report: &RunReport, quiet: bool, verbose: bool) -> Result<()
 }
 
 /// A guarantee's text, from the catalogue.
-fn statement(id: &str) -> Option<String> {
+pub(super) fn statement(id: &str) -> Option<String> {
     gauntlet_suites::guarantee(id).map(|g| g.statement.clone())
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use gauntlet_reports::{RunReport, SeedTotals};
+use gauntlet_reports::{Origin, RunReport, SeedTotals};
 use reference_node::sabotage::Sabotage;
 
 use super::{Done, interrupt, output, progress::Line, rendered, target::TargetArgs};
@@ -184,7 +184,7 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
     args.files.probe()?;
     let executor = campaign::open(args.on.name(), &settings).map_err(execute_failure)?;
 
-    let name = name(args, &selected);
+    let name = format!("{}{}", name(args, &selected), part_of_name(args.shard));
     let directory = RunDirectory::create(
         &args.runs_dir,
         jiff::Timestamp::now(),
@@ -221,6 +221,7 @@ pub(super) fn run(args: &RunArgs, command: &str) -> Done {
 
     let mut report = RunReport::new(env!("CARGO_PKG_VERSION"), command);
     report.sabotage = sabotage.map(|s| s.name().to_owned());
+    report.origin = Some(origin(args, settings.time_scale));
     let Results {
         scenarios,
         missing,
@@ -300,6 +301,30 @@ fn jobs(
         ));
     }
     Ok(jobs)
+}
+
+/// Parts that begin in the same second on several machines have directories of different names.
+pub(super) fn part_of_name(shard: Option<Shard>) -> String {
+    shard.map_or_else(String::new, |shard| {
+        format!("-part-{}-of-{}", shard.index, shard.of)
+    })
+}
+
+/// What was run, for `gauntlet merge`.
+fn origin(args: &RunArgs, time_scale: u32) -> Origin {
+    let only = args.only.iter().map(|id| format!("--only {id}"));
+    let words: Vec<String> = args.what.iter().cloned().chain(only).collect();
+    Origin {
+        what: if words.is_empty() {
+            "every suite".into()
+        } else {
+            words.join(" ")
+        },
+        on: format!("{}, time scale {time_scale}", args.on.name()),
+        seed: args.seed,
+        seeds: args.seeds,
+        part: args.shard.map(super::certify::part),
+    }
 }
 
 /// What the run directory is named after.
@@ -409,7 +434,7 @@ pub(super) fn millis(begun: Instant) -> u64 {
 }
 
 /// How many runs at once, when nobody says. Runs on processes mostly wait; a container's programs are as large as they are.
-fn parallel(on: On) -> usize {
+pub(super) fn parallel(on: On) -> usize {
     match on {
         On::Sim | On::Container => processors(),
         On::Process => processors() * 8,

@@ -227,6 +227,7 @@ pub(crate) fn scenario(suite: &str, id: &str, title: &str) -> ScenarioReport {
         elapsed_ms: 40,
         simulated_ms: 11_040_000,
         counts: Counts::default(),
+        ledger: None,
         verdicts: Vec::new(),
         directory: None,
         failure: None,

@@ -44,7 +44,7 @@ impl Fate {
 }
 
 /// Retries of a next hop are due within this documented time after it came back.
-const RETRY: Duration = Duration::from_secs(15 * 60);
+pub(super) const RETRY: Duration = Duration::from_secs(15 * 60);
 
 impl Ledger<'_> {
     /// What became of a message for one recipient.
