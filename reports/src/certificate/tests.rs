@@ -495,5 +495,16 @@ fn the_certificate_as_people_read_it() {
 
         - protocol: it \*cannot\* be reached
     "#);
-    insta::assert_snapshot!(terminal(&certificate, 80), @"");
+    insta::assert_snapshot!(terminal(&certificate, 80), @r#"
+        Postfix, as Debian packages it, 3.7.11
+        reached  protocol          120 cases with MUST passed, 30 had nothing to test
+        no       crash-safe        1 acked deliveries were lost
+        no       power-safe        TC-02 is violated
+                                   1 acked deliveries were lost
+        no       transport core    TC-02 is violated
+                                   1 acked deliveries were lost
+        no       shadow-redundant  not claimed
+        no       Safety Net        not claimed
+        1020 promised deliveries: 1010 delivered, 10 bounced, 1 lost, 0 late, 4 more…
+    "#);
 }
