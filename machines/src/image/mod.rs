@@ -84,10 +84,10 @@ pub fn build(recipe: &Recipe, tell: &mut dyn FnMut(&str)) -> Result<Image, Error
     })
 }
 
-/// Something that an image needs of this machine: its name, and what is there, or what is missing.
+/// Something that an image needs, and what is there; if not, what is missing.
 pub type Need = (&'static str, Result<String, Error>);
 
-/// What an image needs of this machine: names, and what is there; if not, what is missing. Nothing is downloaded.
+/// What an image needs of this machine. Nothing is downloaded.
 ///
 /// # Errors
 /// There is no place for a cache.
