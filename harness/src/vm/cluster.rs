@@ -98,7 +98,7 @@ pub(super) struct Inner {
     /// Unix time at which the history's clock began, microseconds.
     epoch_us: i64,
     tracking: AbortHandle,
-    // Sockets and configurations of guests; gone after them.
+    // Sockets, configurations and disks of guests; gone after them.
     _scratch: Scratch,
 }
 
@@ -154,7 +154,7 @@ fn node(name: &str, options: &VmOptions, scratch: &Scratch, network: &Network) -
         accelerator: options.machine.accelerator,
         memory_mib: MEMORY_MIB,
         vcpus: options.vcpus,
-        disk: Disk::at(directory.join("data.img"), DISK),
+        disk: Disk::at(scratch.path().join(format!("{name}.img")), DISK),
         directory: scratch.path().to_owned(),
         console: directory.join("console.log"),
         output_name: TRACKING.into(),
@@ -179,6 +179,7 @@ fn node(name: &str, options: &VmOptions, scratch: &Scratch, network: &Network) -
         spec,
         place,
         directory,
+        scratch: scratch.path().to_owned(),
         serves: false,
         incarnation: 0,
         http: None,

@@ -5,9 +5,9 @@
 //! `gauntlet-machines`, which knows nothing of mail.
 //!
 //! Each node has a directory, `nodes/<name>/` in the run directory: `node.toml`, `console.log` (what the guest wrote to its
-//! serial console, the node's output among it), `tracking.jsonl`, and while the run lasts `data.img`, its disk, with
-//! `snapshot.img` and `state` when there are such. No guest outlives the harness: the kernel kills QEMU when the harness
-//! dies, and what it leaves in files is written down ([`registry`](crate::host::registry)).
+//! serial console, the node's output among it), `console.qemu.log` (QEMU's own errors) and `tracking.jsonl`. Disks, snapshots
+//! and saved memory are in a directory for the time of the run. No guest outlives the harness: the kernel kills QEMU when the
+//! harness dies, and the directory is written down ([`registry`](crate::host::registry)).
 
 mod cluster;
 mod measure;

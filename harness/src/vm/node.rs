@@ -39,6 +39,8 @@ pub(super) struct Node {
     pub(super) spec: Spec,
     pub(super) place: Place,
     pub(super) directory: PathBuf,
+    /// Where its disk and what is saved of it are, while the run lasts.
+    pub(super) scratch: PathBuf,
     /// The node's program runs in the guest, as far as we know.
     pub(super) serves: bool,
     /// Counts starts.
@@ -136,12 +138,12 @@ impl Node {
 
     /// The copy of its disk.
     pub(super) fn snapshot(&self) -> PathBuf {
-        self.directory.join("snapshot.img")
+        self.scratch.join(format!("{}.snapshot", self.spec.name))
     }
 
     /// Where its memory is saved.
     pub(super) fn saved_memory(&self) -> PathBuf {
-        self.directory.join("state")
+        self.scratch.join(format!("{}.state", self.spec.name))
     }
 
     /// The last lines of its console, to tell why it did not start.

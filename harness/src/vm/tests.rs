@@ -156,7 +156,10 @@ async fn every_fault_takes_effect_and_is_taken_back() {
     let process = cluster.guest("n1", |guest| guest.process());
     cluster.shutdown().await;
     assert!(!std::path::Path::new(&format!("/proc/{process}")).exists());
-    assert!(!directory.path().join("n2/data.img").exists());
+    let disk = cluster
+        .inner
+        .with_node("n2", |node| Ok(node.spec.disk.path().to_owned()));
+    assert!(!disk.expect("a node").exists());
     let tracking = std::fs::read_to_string(directory.path().join("n2/tracking.jsonl"));
     assert!(tracking.expect("it was written").contains("DELIVER"));
 
