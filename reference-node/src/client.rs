@@ -25,6 +25,9 @@ const SENT_AT_ONCE: usize = 256 * 1024;
 /// Octets of replies that are read at once.
 const READ_AT_ONCE: usize = 4096;
 
+/// A server that does not answer QUIT has nothing more to say.
+const QUIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why a session could not be used, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -264,9 +267,11 @@ impl Client {
         } else {
             for line in &lines {
                 let reply = self.command(line).await.map_err(before)?;
+                // RFC 5321 §3.8: after 421 the session is over, whatever it was to.
+                let over = reply.code == 421;
                 let failed = !reply.is_positive() && !line.starts_with("RCPT");
                 replies.push(reply);
-                if failed {
+                if failed || over {
                     break;
                 }
             }
@@ -368,6 +373,17 @@ impl Client {
         let _ = self.send(b"QUIT\r\n").await;
         let _ = self.stream.shutdown().await;
     }
+
+    /// QUIT to a server that is no peer: the connection is closed when its reply has come, or does not come for a while
+    /// (RFC 5321 §4.1.1.10).
+    pub async fn take_leave(mut self) {
+        self.patience = self.patience.min(QUIT_PATIENCE);
+        if self.send(b"QUIT\r\n").await.is_ok() {
+            // Whatever it says.
+            let _ = self.reply().await;
+        }
+        let _ = self.stream.shutdown().await;
+    }
 }
 
 #[cfg(test)]
@@ -443,6 +459,34 @@ mod tests {
             verbs.push(line[..4].to_owned());
         }
         assert_eq!(verbs.join(" "), "EHLO MAIL RCPT DATA RSET MAIL RCPT DATA");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_421_nothing_more_is_sent() {
+        let (heard, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let mut client = session(&["250 x", "250 ok", "421 closing"], heard).await;
+        let done = send(&mut client).await.expect("a reply");
+        assert!(done.closes() && !done.is_complete());
+        let mut verbs = Vec::new();
+        while let Ok(line) = said.try_recv() {
+            verbs.push(line[..4].to_owned());
+        }
+        assert_eq!(verbs.join(" "), "EHLO MAIL RCPT");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reply_to_quit_is_waited_for() {
+        let (heard, _said) = tokio::sync::mpsc::unbounded_channel();
+        let client = session(&["250 x"], heard).await;
+        let began = tokio::time::Instant::now();
+        // Nobody answers it, and nobody waits longer than this.
+        client.take_leave().await;
+        assert!(began.elapsed() <= QUIT_PATIENCE);
+        let (heard, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let client = session(&["250 x", "221 bye"], heard).await;
+        client.take_leave().await;
+        assert_eq!(said.recv().await.as_deref(), Some("EHLO n1"));
+        assert_eq!(said.recv().await.as_deref(), Some("QUIT"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,9 @@
 //! Delivery status notifications (RFC 3464), as multipart/report (RFC 6522).
+//!
+//! A notification about an internationalized message goes by servers that know nothing of it, too: addresses and header
+//! sections are encoded in ASCII (RFC 6533).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     env::Timestamp,
@@ -109,7 +114,11 @@ pub fn compose(
             .diagnostic
             .as_deref()
             .unwrap_or("no further information");
-        line(&format!("  <{}>: {said}", path(envelope, report)));
+        line(&format!(
+            "  <{}>: {}",
+            in_ascii(path(envelope, report)),
+            in_ascii(said)
+        ));
     }
     line("");
     line(&format!("--{boundary}"));
@@ -133,13 +142,13 @@ pub fn compose(
             line(&format!("Original-Recipient: {}", decoded_recipient(orcpt)));
         }
         line(&format!(
-            "Final-Recipient: rfc822; {}",
-            path(envelope, report)
+            "Final-Recipient: {}",
+            typed_address(path(envelope, report))
         ));
         line(&format!("Action: {}", report.action.word()));
         line(&format!("Status: {}", report.status));
         if let Some(diagnostic) = &report.diagnostic {
-            line(&format!("Diagnostic-Code: smtp; {diagnostic}"));
+            line(&format!("Diagnostic-Code: smtp; {}", in_ascii(diagnostic)));
         }
         if let Some(until) = report.retried_until {
             line(&format!("Will-Retry-Until: {}", header_date(until)));
@@ -149,18 +158,26 @@ pub fn compose(
     line(&format!("--{boundary}"));
     // RFC 3461 §4.3: the whole message only where it was asked for, and only of a failure.
     let whole = failed && envelope.from.ret == Some(Ret::Full);
-    line(if whole {
-        "Content-Type: message/rfc822"
-    } else {
-        "Content-Type: text/rfc822-headers"
+    let header = header_section(content);
+    // RFC 6533 §5, §6: what has UTF-8 in its header section has types of its own, which may be encoded.
+    let international = !header.is_ascii();
+    line(match (whole, international) {
+        (true, false) => "Content-Type: message/rfc822",
+        (false, false) => "Content-Type: text/rfc822-headers",
+        (true, true) => "Content-Type: message/global",
+        (false, true) => "Content-Type: message/global-headers",
     });
+    if international {
+        line("Content-Transfer-Encoding: base64");
+    }
     line("");
     let mut notification = text.into_bytes();
-    notification.extend_from_slice(if whole {
-        content
+    let original = if whole { content } else { header };
+    if international {
+        notification.extend_from_slice(&in_base64(original));
     } else {
-        header_section(content)
-    });
+        notification.extend_from_slice(original);
+    }
     if !notification.ends_with(b"\r\n") {
         notification.extend_from_slice(b"\r\n");
     }
@@ -168,12 +185,48 @@ pub fn compose(
     notification
 }
 
-/// `type;xtext` with what the xtext stands for (RFC 3461 §4.2, RFC 3464 §2.3.1). An address in UTF-8 stands as it is.
+/// `type;xtext` with what the xtext stands for (RFC 3461 §4.2, RFC 3464 §2.3.1), in ASCII.
 fn decoded_recipient(orcpt: &str) -> String {
     let decoded = orcpt
         .split_once(';')
         .and_then(|(kind, address)| Some(format!("{kind};{}", decode_xtext(address)?)));
-    decoded.unwrap_or_else(|| orcpt.to_owned())
+    in_ascii(&decoded.unwrap_or_else(|| orcpt.to_owned()))
+}
+
+/// RFC 6533 §3: an address with other than ASCII has the type `utf-8`, and its own encoding.
+fn typed_address(path: &str) -> String {
+    if path.is_ascii() {
+        return format!("rfc822; {path}");
+    }
+    let mut encoded = String::from("utf-8; ");
+    for c in path.chars() {
+        if matches!(c, '+' | '=' | '\\') {
+            encoded.push_str(&code_point(c));
+        } else {
+            encoded.push_str(&in_ascii(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+    encoded
+}
+
+/// Whatever is not ASCII as the number of its character (RFC 6533 §3).
+fn in_ascii(text: &str) -> String {
+    let encoded = |c: char| match c.is_ascii() {
+        true => c.to_string(),
+        false => code_point(c),
+    };
+    text.chars().map(encoded).collect()
+}
+
+fn code_point(c: char) -> String {
+    format!("\\x{{{:02X}}}", u32::from(c))
+}
+
+/// In lines of 76 octets (RFC 2045 §6.8).
+fn in_base64(octets: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(octets);
+    let lines = text.as_bytes().chunks(76);
+    lines.flat_map(|line| [line, b"\r\n"].concat()).collect()
 }
 
 fn path<'a>(envelope: &'a Envelope, report: &Report) -> &'a str {
@@ -270,6 +323,24 @@ mod tests {
 
         --b1--
         "#);
+    }
+
+    #[test]
+    fn an_internationalized_message_is_told_of_in_ascii() {
+        assert_eq!(typed_address("b@y.example"), "rfc822; b@y.example");
+        assert_eq!(
+            typed_address("\u{fc}+\\\u{20ac}@y"),
+            "utf-8; \\x{FC}\\x{2B}\\x{5C}\\x{20AC}@y"
+        );
+        assert_eq!(decoded_recipient("rfc822;b+2Bx@y"), "rfc822;b+x@y");
+        assert_eq!(decoded_recipient("utf-8;\u{fc}@y"), "utf-8;\\x{FC}@y");
+        let lines = in_base64(&[b'x'; 100]);
+        assert!(
+            lines
+                .split(|octet| *octet == b'\n')
+                .all(|line| line.len() <= 77)
+        );
+        assert!(lines.ends_with(b"\r\n"));
     }
 
     #[test]

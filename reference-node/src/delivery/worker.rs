@@ -410,7 +410,7 @@ impl Node {
                 return;
             }
         }
-        client.quit().await;
+        client.take_leave().await;
     }
 
     /// The send connector's ConnectionInactivityTimeOut (TO-09), or a bound that is shorter.
