@@ -15,4 +15,4 @@ pub use catalogue::{
 };
 pub use files::{SUITES, SuiteFile, scenario, scenarios, suites};
 pub use messages::{ATTACHMENT_BYTES, MessageFile, message, messages};
-pub use probe::UNTESTABLE;
+pub use probe::{UNTESTABLE, UNTESTABLE_CLIENT};

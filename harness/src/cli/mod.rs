@@ -21,6 +21,7 @@ mod merge;
 mod node;
 mod output;
 mod probe;
+mod probe_client;
 mod progress;
 mod proxy;
 mod random;

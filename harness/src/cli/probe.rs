@@ -8,7 +8,7 @@ use gauntlet_reports::{
     probe::{self as report, ProbeReport},
 };
 
-use super::{Done, interrupt, output, progress, table};
+use super::{Done, interrupt, output, probe_client::ClientArgs, progress, table};
 use crate::{
     error::{ExitCode, Failure},
     probe::{
@@ -40,22 +40,26 @@ Examples:
   gauntlet probe localhost:25 --from a@example.test --to b@example.test --strict --junit probe.xml --only rfc5321/4.5.2
   gauntlet probe localhost:25 --from a@example.test --to b@example.test --sink 127.0.0.1:2600
   gauntlet probe --list
-  gauntlet probe --untestable",
+  gauntlet probe --untestable
+  gauntlet probe --client --listen 127.0.0.1:2526 --submit 127.0.0.1:2525 --from a@example.test --to b@example.net
+  gauntlet probe --client --list",
     group(ArgGroup::new("proof").args(["sink", "maildir", "mailbox_url"]))
 )]
 pub(super) struct ProbeArgs {
     /// The server: localhost:25, 127.0.0.1:2525, [::1]:25
-    #[arg(value_name = "HOST:PORT", required_unless_present_any = ["list", "untestable"])]
+    #[arg(value_name = "HOST:PORT", required_unless_present_any = ["list", "untestable", "client"], conflicts_with = "client")]
     target: Option<Target>,
     /// A return path that the server takes
     #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["list", "untestable"], value_parser = address)]
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// A recipient that the server takes; may be given several times
     #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["list", "untestable"], value_parser = address)]
-    to: Vec<String>,
+    pub(super) to: Vec<String>,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
     /// SHOULD counts as MUST does
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
     /// Run only these cases: an ID, or the beginning of one; may be given several times
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
@@ -73,7 +77,7 @@ pub(super) struct ProbeArgs {
     expected: Option<PathBuf>,
     /// Run the cases that take minutes, too
     #[arg(long)]
-    slow: bool,
+    pub(super) slow: bool,
     /// Proof of arrival: be the server's next hop on this address
     #[arg(long, value_name = "ADDRESS:PORT")]
     sink: Option<String>,
@@ -89,13 +93,13 @@ pub(super) struct ProbeArgs {
     user: Option<String>,
     /// Cases that run side by side
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// How long a reply may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// How long a message may take to arrive
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
-    arrival_timeout: Duration,
+    pub(super) arrival_timeout: Duration,
     /// Write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -112,19 +116,13 @@ pub(super) struct ProbeArgs {
 
 pub(super) fn run(args: &ProbeArgs, line: &str) -> Done {
     if args.untestable {
-        return untestable();
+        return untestable(args.client.client);
+    }
+    if args.client.client {
+        return super::probe_client::run(args, line);
     }
     let all = cases::all();
-    let selected = select(&all, &args.only, &args.skip).map_err(|message| {
-        let words = args.only.iter().chain(&args.skip);
-        let near = words
-            .filter(|word| !all.iter().any(|case| probe::select::selects(word, case.id)))
-            .find_map(|word| spelling::nearest(word, all.iter().map(|case| case.id)));
-        let help = near.map_or("see `gauntlet probe --list`".to_owned(), |near| {
-            format!("did you mean `{near}`?")
-        });
-        Failure::with_help(ExitCode::Usage, message, help)
-    })?;
+    let selected = args.selected(&all)?;
     if args.list {
         return list(&selected);
     }
@@ -135,9 +133,7 @@ pub(super) fn run(args: &ProbeArgs, line: &str) -> Done {
             "HOST:PORT and --from are needed",
         ));
     };
-    for file in [&args.junit, &args.json, &args.html].into_iter().flatten() {
-        writable(file)?;
-    }
+    args.files_can_be_written()?;
     let probe = Probe {
         target,
         from,
@@ -153,17 +149,49 @@ pub(super) fn run(args: &ProbeArgs, line: &str) -> Done {
         command: line.to_owned(),
     };
     let report = execute(probe, selected)?;
-    args.write(&report)?;
-    let style = Style {
-        color: output::has_color(),
-        width: output::width(),
-        verbose: args.verbose,
-    };
-    output::print(&report::terminal(&report, &style))?;
-    Ok(exit_code(&report))
+    args.show(&report)
 }
 
 impl ProbeArgs {
+    /// The cases that `--only` and `--skip` leave.
+    pub(super) fn selected<C>(
+        &self,
+        all: &[&'static Case<C>],
+    ) -> Result<Vec<&'static Case<C>>, Failure> {
+        select(all, &self.only, &self.skip).map_err(|message| {
+            let words = self.only.iter().chain(&self.skip);
+            let near = words
+                .filter(|word| !all.iter().any(|case| probe::select::selects(word, case.id)))
+                .find_map(|word| spelling::nearest(word, all.iter().map(|case| case.id)));
+            let help = near.map_or("see `gauntlet probe --list`".to_owned(), |near| {
+                format!("did you mean `{near}`?")
+            });
+            Failure::with_help(ExitCode::Usage, message, help)
+        })
+    }
+
+    /// Whether the cases are only listed.
+    pub(super) fn lists(&self) -> bool {
+        self.list
+    }
+
+    pub(super) fn files_can_be_written(&self) -> Result<(), Failure> {
+        let files = [&self.junit, &self.json, &self.html];
+        files.into_iter().flatten().try_for_each(writable)
+    }
+
+    /// Writes the report's files, prints it, and says what it comes to.
+    pub(super) fn show(&self, report: &ProbeReport) -> Done {
+        self.write(report)?;
+        let style = Style {
+            color: output::has_color(),
+            width: output::width(),
+            verbose: self.verbose,
+        };
+        output::print(&report::terminal(report, &style))?;
+        Ok(exit_code(report))
+    }
+
     fn proof(&self) -> Option<Source> {
         let sink = self.sink.clone().map(Source::Sink);
         let maildir = || self.maildir.clone().map(Source::Maildir);
@@ -185,7 +213,10 @@ impl ProbeArgs {
         Ok(Some(Login { user, password }))
     }
 
-    fn expected(&self, all: &[&'static Case]) -> Result<expected::Expected, Failure> {
+    pub(super) fn expected<C>(
+        &self,
+        all: &[&'static Case<C>],
+    ) -> Result<expected::Expected, Failure> {
         let Some(path) = &self.expected else {
             return Ok(expected::Expected::new());
         };
@@ -246,7 +277,7 @@ fn exit_code(report: &ProbeReport) -> ExitCode {
     }
 }
 
-fn list(selected: &[&'static Case]) -> Done {
+pub(super) fn list<C>(selected: &[&'static Case<C>]) -> Done {
     let rows: Vec<Vec<String>> = selected
         .iter()
         .map(|case| {
@@ -257,7 +288,9 @@ fn list(selected: &[&'static Case]) -> Done {
                     Need::Arrival => Some("arrival".into()),
                     Need::Slow => Some("slow".into()),
                     Need::Extension(keyword) => Some((*keyword).to_owned()),
-                    Need::Alone => None,
+                    Need::Retry => Some("retry".into()),
+                    Need::Returned => Some("return path".into()),
+                    Need::Alone | Need::NoExtensions => None,
                 })
                 .collect();
             let level = case.level.word().to_owned();
@@ -278,8 +311,12 @@ fn list(selected: &[&'static Case]) -> Done {
     Ok(ExitCode::Holds)
 }
 
-fn untestable() -> Done {
-    let clauses = probe::untestable::clauses()
+fn untestable(client: bool) -> Done {
+    let clauses = match client {
+        true => probe::untestable::about_clients(),
+        false => probe::untestable::clauses(),
+    };
+    let clauses = clauses
         .map_err(|error| Failure::text(ExitCode::Harness, format!("untestable.toml: {error}")))?;
     let rows: Vec<Vec<String>> = clauses
         .into_iter()
@@ -329,7 +366,7 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(format!("`{text}` is no duration such as 10s or 500ms")),

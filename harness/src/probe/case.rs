@@ -31,13 +31,19 @@ pub enum Need {
     Slow,
     /// The server offers this keyword in its reply to EHLO (RFC 5321 §4.1.1.1); else there is nothing to test.
     Extension(&'static str),
-    /// No other case runs meanwhile: it takes all the connections there are, or most of the server's time.
+    /// No other case runs meanwhile: it takes all the connections there are, or most of the server's time; or, of a case about
+    /// a client, the next hop behaves so from the greeting on.
     Alone,
+    /// Of a case about a client: the next hop offers no extension.
+    NoExtensions,
+    /// Of a case about a client: it tries again within the time that it has for that.
+    Retry,
+    /// Of a case about a client: what it returns to the sender comes to the probe.
+    Returned,
 }
 
-/// A case.
-#[derive(Clone, Copy)]
-pub struct Case {
+/// A case: about a server by default, about a client with [`client::Context`](super::client::context::Context).
+pub struct Case<C: 'static = Context> {
     /// `rfc5321/4.5.2/dot-stuffing` or `security/bare-lf-end-of-data`: stable, never positional.
     pub id: &'static str,
     /// How binding the clause is.
@@ -49,24 +55,32 @@ pub struct Case {
     /// What it needs.
     pub needs: &'static [Need],
     /// The case itself.
-    pub run: for<'a> fn(&'a mut Context) -> Running<'a>,
+    pub run: Run<C>,
 }
 
-type Run = for<'a> fn(&'a mut Context) -> Running<'a>;
+type Run<C> = for<'a> fn(&'a mut C) -> Running<'a>;
 
-impl Case {
+impl<C> Clone for Case<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Case<C> {}
+
+impl<C: 'static> Case<C> {
     /// A clause with MUST, or one of the grammar.
-    pub const fn must(id: &'static str, clause: &'static str, run: Run) -> Self {
+    pub const fn must(id: &'static str, clause: &'static str, run: Run<C>) -> Self {
         Self::of(Level::Must, id, clause, run)
     }
 
     /// A clause with SHOULD.
-    pub const fn should(id: &'static str, clause: &'static str, run: Run) -> Self {
+    pub const fn should(id: &'static str, clause: &'static str, run: Run<C>) -> Self {
         Self::of(Level::Should, id, clause, run)
     }
 
     /// A clause with MAY: told, never counted.
-    pub const fn may(id: &'static str, clause: &'static str, run: Run) -> Self {
+    pub const fn may(id: &'static str, clause: &'static str, run: Run<C>) -> Self {
         Self::of(Level::May, id, clause, run)
     }
 
@@ -75,7 +89,7 @@ impl Case {
         id: &'static str,
         source: &'static str,
         clause: &'static str,
-        run: Run,
+        run: Run<C>,
     ) -> Self {
         let mut case = Self::of(Level::Security, id, clause, run);
         case.source = Some(source);
@@ -96,7 +110,7 @@ impl Case {
         self
     }
 
-    const fn of(level: Level, id: &'static str, clause: &'static str, run: Run) -> Self {
+    const fn of(level: Level, id: &'static str, clause: &'static str, run: Run<C>) -> Self {
         Self {
             id,
             level,
@@ -112,7 +126,8 @@ impl Case {
         if let Some(source) = self.source {
             return source.to_owned();
         }
-        let mut parts = self.id.split('/');
+        let id = self.id.strip_prefix("client/").unwrap_or(self.id);
+        let mut parts = id.split('/');
         let standard = parts.next().unwrap_or_default().to_uppercase();
         let number = standard.trim_start_matches("RFC");
         format!("RFC {number} §{}", parts.next().unwrap_or_default())
@@ -132,7 +147,7 @@ impl Case {
     }
 }
 
-impl fmt::Debug for Case {
+impl<C> fmt::Debug for Case<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Case")
             .field("id", &self.id)

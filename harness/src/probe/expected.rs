@@ -53,7 +53,11 @@ struct Entry {
 ///
 /// # Errors
 /// Bad TOML, an unknown key, an ID that no case has, an ID twice, an empty reason.
-pub fn parse(name: &str, text: &str, cases: &[&'static Case]) -> Result<Expected, ExpectedError> {
+pub fn parse<C>(
+    name: &str,
+    text: &str,
+    cases: &[&'static Case<C>],
+) -> Result<Expected, ExpectedError> {
     let error =
         |span: std::ops::Range<usize>, message: String, help: Option<String>| ExpectedError {
             message: message.into(),

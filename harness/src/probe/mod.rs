@@ -10,6 +10,7 @@
 pub mod arrival;
 pub mod case;
 pub mod cases;
+pub mod client;
 pub mod connection;
 pub mod context;
 pub mod dialogue;

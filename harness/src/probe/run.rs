@@ -377,13 +377,13 @@ fn forbidden_came(shared: &Shared, report: &mut ProbeReport) {
 }
 
 /// Tells this probe's messages from those of another: time and process.
-fn prefix() -> String {
+pub(super) fn prefix() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis());
     format!("{now:x}-{:x}", std::process::id())
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -22,11 +22,11 @@ fn subsection(selector: &str, id: &str) -> bool {
 ///
 /// # Errors
 /// The selector, and cases that it may have meant.
-pub fn select(
-    cases: &[&'static Case],
+pub fn select<C>(
+    cases: &[&'static Case<C>],
     only: &[String],
     skip: &[String],
-) -> Result<Vec<&'static Case>, String> {
+) -> Result<Vec<&'static Case<C>>, String> {
     for (option, selectors) in [("--only", only), ("--skip", skip)] {
         for selector in selectors {
             if !cases.iter().any(|case| selects(selector, case.id)) {
@@ -34,11 +34,11 @@ pub fn select(
             }
         }
     }
-    let chosen = |case: &&&'static Case| {
+    let chosen = |case: &&&'static Case<C>| {
         (only.is_empty() || only.iter().any(|s| selects(s, case.id)))
             && !skip.iter().any(|s| selects(s, case.id))
     };
-    let selected: Vec<&'static Case> = cases.iter().filter(chosen).copied().collect();
+    let selected: Vec<&'static Case<C>> = cases.iter().filter(chosen).copied().collect();
     if selected.is_empty() {
         return Err("`--skip` leaves no case of those that `--only` selects".into());
     }

@@ -1,6 +1,6 @@
 //! Clauses that cannot be tested from outside, with the reasons.
 //!
-//! Comes in: `suites/probe/untestable.toml`. Goes out: [`Clause`]s, for `gauntlet probe --untestable`.
+//! Comes in: `suites/probe/untestable.toml`, and `untestable-client.toml` beside it. Goes out: [`Clause`]s, for `gauntlet probe --untestable`.
 
 use serde::Deserialize;
 
@@ -30,16 +30,27 @@ pub fn clauses() -> Result<Vec<Clause>, toml::de::Error> {
     toml::from_str::<File>(gauntlet_suites::UNTESTABLE).map(|file| file.clause)
 }
 
+/// Those about clients.
+///
+/// # Errors
+/// As of [`clauses`].
+pub fn about_clients() -> Result<Vec<Clause>, toml::de::Error> {
+    toml::from_str::<File>(gauntlet_suites::UNTESTABLE_CLIENT).map(|file| file.clause)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::clauses;
+    use super::{about_clients, clauses};
 
     #[test]
     fn every_clause_without_a_case_has_a_reason() {
-        let all = clauses().expect("well formed");
-        assert!(all.len() >= 20, "{}", all.len());
+        let servers = clauses().expect("well formed");
+        assert!(servers.len() >= 20, "{}", servers.len());
+        let clients = about_clients().expect("well formed");
+        assert!(clients.len() >= 10, "{}", clients.len());
+        let all = servers.into_iter().chain(clients);
         let mut seen = BTreeSet::new();
         for clause in all {
             assert!(clause.section.starts_with("RFC "), "{clause:?}");

@@ -92,6 +92,10 @@ pub enum Speaker {
     Probe,
     /// The server that is probed.
     Server,
+    /// The client that is probed.
+    Client,
+    /// The probe, as that client's next hop.
+    Hop,
     /// Nobody: something happened.
     Event,
 }
@@ -112,8 +116,8 @@ pub struct DialogueLine {
 impl fmt::Display for DialogueLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.speaker {
-            Speaker::Probe => "C:",
-            Speaker::Server => "S:",
+            Speaker::Probe | Speaker::Client => "C:",
+            Speaker::Server | Speaker::Hop => "S:",
             Speaker::Event => "--",
         };
         let (seconds, ms) = (self.at_ms / 1000, self.at_ms % 1000);
@@ -319,12 +323,17 @@ impl ProbeReport {
 impl ProbeCase {
     /// Where the case is shown: the section that its ID names, `RFC 5321 §4.5.2`, or `security`.
     pub fn heading(&self) -> String {
-        match self.id.split('/').collect::<Vec<_>>().as_slice() {
+        // A case about a client is told by its ID, and by the section's beginning.
+        let (side, id) = match self.id.strip_prefix("client/") {
+            Some(id) => ("client ", id),
+            None => ("", self.id.as_str()),
+        };
+        match id.split('/').collect::<Vec<_>>().as_slice() {
             [standard, section, _] => {
                 let number = standard.trim_start_matches("rfc");
-                format!("RFC {number} §{section}")
+                format!("{side}RFC {number} §{section}")
             }
-            [family, ..] => (*family).to_owned(),
+            [family, ..] => format!("{side}{family}"),
             [] => String::new(),
         }
     }
