@@ -8,19 +8,21 @@
 //!
 //! The fault budget is that of SC-17 and RO-06: one server at a time, with recovery in between. A round is mail, trouble on
 //! the way, recovery, quiet, and what a client does then that cannot know (it sends again). What touches no server's data (a
-//! link, a next hop) may come on top. Reverting a disk is outside of the budget (VZ-05), so it is never drawn.
+//! link, a next hop) may come on top. Every third run has an act besides ([`acts`]), for what rounds do not come to.
 
+mod acts;
 mod cluster;
 mod dice;
 mod faults;
 mod mail;
 mod rounds;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use self::dice::Dice;
+use self::{acts::Act, dice::Dice};
 use crate::{
     check::registry,
     scenario::{Plan, Scenario, Settle, Span},
@@ -52,7 +54,24 @@ pub fn plan(seed: u64) -> Plan {
             heal: true,
         },
     };
-    let drawn = rounds::draw(&scenario, seed);
+    let mut dice = Dice::new(seed, "random act");
+    let act = Act::draw(&mut dice, &scenario);
+    if let Some(act) = act {
+        act.prepare(&mut dice, &mut scenario);
+    }
+    let mut drawn = if act.is_some_and(Act::alone) {
+        rounds::Drawn::default()
+    } else {
+        rounds::draw(&scenario, seed)
+    };
+    if let Some(act) = act {
+        act.perform(&mut dice, &scenario, &mut drawn);
+        let with = format!("Drawn with {}", act.in_words());
+        drawn.description = match drawn.description.strip_prefix("Drawn with ") {
+            Some(faults) => format!("{with}; before it {faults}"),
+            None => format!("{with}."),
+        };
+    }
     scenario.description = Some(drawn.description);
     scenario.step = drawn.steps;
     scenario.fault = drawn.faults;

@@ -59,6 +59,12 @@ fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_u
         } = scenario;
         seen.insert(format!("{} front ends", cluster.front_ends.len()));
         seen.insert(format!("{} groups", cluster.groups.len()));
+        if !cluster.hubs_2010.is_empty() {
+            seen.insert("hubs".into());
+        }
+        if !cluster.routes.is_empty() {
+            seen.insert("a loop".into());
+        }
         seen.insert(format!("{} nodes", cluster.nodes_2013().count()));
         seen.insert(format!("{} sites", cluster.sites.len().max(1)));
         seen.insert(format!("{} dags", cluster.dags.len()));
@@ -126,6 +132,14 @@ fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_u
         "Submit",
         "Resend",
         "Resubmit",
+        "FillDisk",
+        "FreeDisk",
+        "Snapshot",
+        "Revert",
+        "Busy",
+        "CheckConfig",
+        "hubs",
+        "a loop",
         "Idle",
         "PeerVerbs",
         "WaitQuiet",
@@ -138,9 +152,11 @@ fn clusters_of_every_size_with_and_without_dags_and_every_kind_of_trouble_come_u
 #[test]
 fn no_two_servers_fail_at_once() {
     let struck = |step: &Step| match step {
-        Step::Crash { node, .. } | Step::Destroy { node } | Step::Freeze { node } => {
-            Some(node.clone())
-        }
+        Step::Crash { node, .. }
+        | Step::Destroy { node }
+        | Step::Freeze { node }
+        | Step::FillDisk { node }
+        | Step::Revert { node } => Some(node.clone()),
         _ => None,
     };
     for seed in 1..=SEEDS {
