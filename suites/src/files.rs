@@ -9,7 +9,7 @@ use include_dir::{Dir, include_dir};
 pub(crate) static ROOT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR");
 
 /// The suites, in the order in which they are run and listed. A suite is a directory of scenario files.
-pub const SUITES: [&str; 11] = [
+pub const SUITES: [&str; 12] = [
     "shadow-redundancy",
     "timeouts",
     "heartbeat",
@@ -17,6 +17,7 @@ pub const SUITES: [&str; 11] = [
     "safety-net",
     "duplicates",
     "transport",
+    "certification",
     "virtualization",
     "chaos",
     "incidents",

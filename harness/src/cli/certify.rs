@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use gauntlet_docker::target::{Target, TargetError};
+use gauntlet_docker::target::Target;
 use gauntlet_reports::{
     Conclusion, Origin, Part, RunReport, SeedTotals,
     certificate::{Certificate, Facts, ProbeTally, Subject, Untested, certificate},
@@ -21,6 +21,7 @@ use super::{
     rendered,
     run::{self, On, Shard},
     statement,
+    target::{self, TargetArgs},
 };
 use crate::{
     campaign::{self, Campaign, Job, Keep, Results, Settings, fold, run_campaign},
@@ -37,6 +38,8 @@ const REPEATS: u64 = 4;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gauntlet certify reference                       the reference cluster, on real processes
+  gauntlet certify postfix                         a server of somebody else, in containers
+  gauntlet certify ./my-mta/target.toml            one of your own; see docs/targets.md
   gauntlet certify reference --junit junit.xml     …with the verdicts for a CI server
   gauntlet certify reference --shard 1/4           the first of four CI jobs; see `gauntlet merge`
   gauntlet certify reference --only TC-02          one guarantee; what is left out is said
@@ -46,9 +49,12 @@ pub(super) struct CertifyArgs {
     /// A shipped target, or a target file: reference, postfix, ./my-mta.toml
     #[arg(value_name = "TARGET")]
     target: String,
-    /// Where its nodes live; for `reference` real processes when left out
+    /// Where its nodes live; when left out real processes for `reference`, and containers for any other
     #[arg(long, value_enum)]
     on: Option<On>,
+    /// The image that targets' images are built upon; see docs/targets.md
+    #[arg(long, value_name = "IMAGE")]
+    image_base: Option<String>,
     /// The seed that every choice is drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -69,7 +75,8 @@ pub(super) struct CertifyArgs {
     /// Break the nodes on purpose: no level is reached; see `gauntlet list sabotages`
     #[arg(long, value_name = "NAME")]
     sabotage: Option<String>,
-    /// How many runs at once; eight times as many as there are processors when left out: they mostly wait
+    /// How many runs at once; when left out as many as there are processors, on processes eight times as many: they
+    /// mostly wait
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
     /// Run only the I-th of N parts
@@ -91,10 +98,14 @@ pub(super) struct CertifyArgs {
 
 pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
     let begun = Instant::now();
-    let target = Target::load(&args.target).map_err(target_failure)?;
+    let target = Target::load(&args.target).map_err(target::failure)?;
     let on = substrate(args, &target)?;
     let sabotage = args.sabotage.as_deref().map(run::sabotage).transpose()?;
-    let settings = run::settings(on, args.time_scale, None, &run::NO_TARGET)?;
+    let of = TargetArgs {
+        target: (on == On::Container).then(|| args.target.clone()),
+        image_base: args.image_base.clone(),
+    };
+    let settings = run::settings(on, args.time_scale, None, &of)?;
     let selection =
         certify::selection(&target, on.name(), &args.only).map_err(run::selection_failure)?;
     args.files.probe()?;
@@ -117,8 +128,7 @@ pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
     let cancel = interrupt::token()?;
 
     let mut untested = selection.untested;
-    let first = args.shard.is_none_or(|shard| shard.index == 1);
-    let probed = match why_unprobed(args, first) {
+    let probed = match why_unprobed(args, on) {
         Some(why) => {
             untested.push(Untested {
                 what: "protocol".into(),
@@ -134,7 +144,13 @@ pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
     report.origin = Some(origin(args, &target, on, &settings));
     let mut complete = !cancel.is_cancelled();
     let mut missing = None;
-    for (substrate, jobs) in [(on, &jobs.real), (On::Sim, &jobs.simulated)] {
+    // One after the other: what any server is put to is load, and the cluster's scenarios are held to times.
+    let lists = [
+        (on, &jobs.any),
+        (on, &jobs.cluster),
+        (On::Sim, &jobs.simulated),
+    ];
+    for (substrate, jobs) in lists {
         if jobs.is_empty() || !complete {
             continue;
         }
@@ -205,24 +221,31 @@ fn substrate(args: &CertifyArgs, target: &Target) -> Result<On, Failure> {
     let usage = |message: String, help: &'static str| {
         Err(Failure::with_help(ExitCode::Usage, message, help))
     };
-    match args.on {
-        Some(On::Sim) => usage(
+    match (args.on, target.is_reference_node()) {
+        (Some(On::Sim), _) => usage(
             "the simulator certifies nothing: it has no sockets that a probe could reach".into(),
             "leave `--on` out; `gauntlet run` runs every suite in the simulator",
         ),
-        None | Some(On::Process) if target.is_reference_node() => Ok(On::Process),
-        _ => usage(
-            format!(
-                "{} runs in containers, and this gauntlet has none",
-                target.name
-            ),
-            "certify `reference`, on real processes",
+        (Some(On::Vm), _) => usage(
+            "virtual machines are certified by nothing yet".into(),
+            "leave `--on` out; `gauntlet run virtualization --on vm` runs that suite",
         ),
+        (Some(On::Process), false) => usage(
+            format!("{} runs in containers alone", target.name),
+            "leave `--on` out",
+        ),
+        (None | Some(On::Process), true) => Ok(On::Process),
+        (None, false) | (Some(On::Container), _) => Ok(On::Container),
     }
 }
 
-fn why_unprobed(args: &CertifyArgs, first: bool) -> Option<String> {
-    if args.no_probe {
+fn why_unprobed(args: &CertifyArgs, on: On) -> Option<String> {
+    let first = args.shard.is_none_or(|shard| shard.index == 1);
+    if on == On::Container {
+        let why =
+            "certify probes no containers: publish the server's port, and use `gauntlet probe`";
+        Some(why.into())
+    } else if args.no_probe {
         Some("--no-probe".into())
     } else if args.sabotage.is_some() {
         Some("the nodes are broken on purpose".into())
@@ -235,7 +258,8 @@ fn why_unprobed(args: &CertifyArgs, first: bool) -> Option<String> {
 
 /// What is run, in the order of the report.
 struct Jobs {
-    real: Vec<Job>,
+    any: Vec<Job>,
+    cluster: Vec<Job>,
     simulated: Vec<Job>,
 }
 
@@ -253,26 +277,26 @@ impl Jobs {
             plan: scenario::plan(&s.id, &s.suite, &s.scenario, seed),
             sabotage,
         };
-        // The long ones first: the short ones fill up what the processors have left.
+        let once = |all: &[Selected]| all.iter().map(|s| job(s, args.seed)).collect::<Vec<_>>();
         let any = selection.any.iter();
         let any = any.flat_map(|s| (args.seed..=last).map(move |seed| (s, seed)));
-        let once = |all: &'_ [Selected]| all.iter().map(|s| job(s, args.seed)).collect::<Vec<_>>();
-        let mut real: Vec<Job> = any.map(|(s, seed)| job(s, seed)).collect();
-        real.extend(once(&selection.cluster));
         let mut jobs = Self {
-            real,
+            any: any.map(|(s, seed)| job(s, seed)).collect(),
+            cluster: once(&selection.cluster),
             simulated: once(&selection.simulated),
         };
-        if let Some(shard) = args.shard {
-            for list in [&mut jobs.real, &mut jobs.simulated] {
-                let mut place = 0;
-                list.retain(|_| {
-                    place += 1;
-                    (place - 1) % shard.of == shard.index - 1
-                });
-            }
+        let mut place = 0;
+        let lists = [&mut jobs.any, &mut jobs.cluster, &mut jobs.simulated];
+        let mut left = 0;
+        for list in lists {
+            list.retain(|_| {
+                place += 1;
+                args.shard
+                    .is_none_or(|shard| (place - 1) % shard.of == shard.index - 1)
+            });
+            left += list.len();
         }
-        if jobs.real.is_empty() && jobs.simulated.is_empty() {
+        if left == 0 {
             let help = if args.shard.is_some() {
                 "use fewer shards"
             } else {
@@ -378,8 +402,8 @@ fn subject(target: &Target, on: On, settings: &Settings, report: &RunReport) -> 
     Subject {
         name: target.name.to_string(),
         title: target.title.clone(),
-        version: Some(env!("CARGO_PKG_VERSION").into()),
-        digest: own_digest(settings),
+        version: (on == On::Process).then(|| env!("CARGO_PKG_VERSION").into()),
+        digest: (on == On::Process).then(|| own_digest(settings)).flatten(),
         substrate: format!("{}{simulated}", on.name()),
         time_scale: settings.time_scale,
         claims: certify::claims(target),
@@ -403,15 +427,6 @@ fn now() -> String {
     jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string()
-}
-
-fn target_failure(error: TargetError) -> Failure {
-    let code = match error {
-        TargetError::Unknown { .. } | TargetError::File { .. } | TargetError::Read { .. } => {
-            ExitCode::Usage
-        }
-    };
-    Failure::new(code, error)
 }
 
 /// The exit code of a certificate's runs, where nothing else went wrong.

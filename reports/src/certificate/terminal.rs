@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Certificate;
-use crate::text::{fit, one_line, plural};
+use crate::text::{fit, one_line, wrap};
 
 /// Reasons of a level that are shown.
 const SHOWN: usize = 4;
@@ -28,17 +28,17 @@ pub fn terminal(certificate: &Certificate, width: usize) -> String {
         }
     }
     let l = &certificate.ledger;
+    let promised = match l.promised {
+        1 => "1 promised delivery".to_owned(),
+        n => format!("{n} promised deliveries"),
+    };
     let mail = format!(
-        "{}: {} delivered, {} bounced, {} lost, {} late, {} more than once (at most {})",
-        plural(l.promised, "promised delivery").replace("deliverys", "deliveries"),
-        l.delivered,
-        l.bounced,
-        l.lost,
-        l.late,
-        l.duplicated,
-        l.most_copies
+        "{promised}: {} delivered, {} bounced, {} lost, {} late, {} more than once (at most {})",
+        l.delivered, l.bounced, l.lost, l.late, l.duplicated, l.most_copies
     );
-    line(&mut out, "", &mail, width);
+    for part in wrap(&mail, width) {
+        line(&mut out, "", &part, width);
+    }
     out
 }
 

@@ -505,6 +505,7 @@ fn the_certificate_as_people_read_it() {
                                    1 acked deliveries were lost
         no       shadow-redundant  not claimed
         no       Safety Net        not claimed
-        1020 promised deliveries: 1010 delivered, 10 bounced, 1 lost, 0 late, 4 more…
+        1020 promised deliveries: 1010 delivered, 10 bounced, 1 lost, 0 late, 4 more
+        than once (at most 3)
     "#);
 }
