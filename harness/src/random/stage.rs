@@ -331,6 +331,7 @@ impl Stage<'_> {
             action,
             after: None,
             then: None,
+            every: None,
             during: Some([begin, index(self.drawn) - 1]),
         };
         self.drawn.faults.push(trigger);
