@@ -1,0 +1,127 @@
+//! Every case can fail: a client that is right passes them all, and one with a flaw fails exactly the cases that are about it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use gauntlet_reports::probe::{Outcome, ProbeCase};
+use tokio_util::sync::CancellationToken;
+
+use super::{all, flaws_rows::ROWS};
+use crate::probe::{
+    case::Need,
+    client::{
+        ClientProbe, run,
+        submit::Way,
+        testing::{Client, Flaw},
+    },
+    expected::Expected,
+    target::Target,
+};
+
+async fn answers(flaws: &[Flaw]) -> Vec<ProbeCase> {
+    let client = Client::start(flaws).await;
+    let probe = ClientProbe {
+        listen: "127.0.0.1:0".into(),
+        way: Way::Submit(Target {
+            host: client.address.ip().to_string(),
+            port: client.address.port(),
+        }),
+        from: "ann@from.example".into(),
+        to: "bob@to.example".into(),
+        timeout: Duration::from_secs(20),
+        // Long enough for a machine that has much to do: only a flaw makes anybody wait so long.
+        arrival_timeout: Duration::from_secs(12),
+        retry_within: Some(Duration::from_secs(12)),
+        jobs: 32,
+        strict: true,
+        slow: false,
+        expected: Expected::new(),
+        command: String::new(),
+    };
+    let listening = |address: &str| client.sends_to(address);
+    let report = run(probe, all(), CancellationToken::new(), listening, |_| {})
+        .await
+        .expect("a port");
+    assert_eq!(report.unreachable, None, "{flaws:?}");
+    report.cases
+}
+
+fn failed(cases: &[ProbeCase]) -> BTreeSet<String> {
+    cases
+        .iter()
+        .filter(|case| matches!(case.outcome, Outcome::Failed { .. } | Outcome::Gone { .. }))
+        .map(|case| case.id.clone())
+        .collect()
+}
+
+fn is_slow(id: &str) -> bool {
+    all()
+        .iter()
+        .any(|case| case.id == id && case.has(Need::Slow))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_right_passes_all_cases() {
+    let others: Vec<String> = answers(&[])
+        .await
+        .iter()
+        .filter(|case| case.outcome != Outcome::Passed && !is_slow(&case.id))
+        .map(|case| {
+            let lines: Vec<String> = case.dialogue.iter().map(ToString::to_string).collect();
+            format!("{}: {:?}\n{}", case.id, case.outcome, lines.join("\n"))
+        })
+        .collect();
+    assert!(others.is_empty(), "{}", others.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flaw_fails_exactly_the_cases_that_are_about_it() {
+    let permits = Arc::new(tokio::sync::Semaphore::new(24));
+    let mut running = tokio::task::JoinSet::new();
+    for (flaws, expected) in ROWS {
+        let permits = permits.clone();
+        running.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let answers = answers(flaws).await;
+            let failed = failed(&answers);
+            let expected: BTreeSet<String> =
+                expected.iter().map(|id| format!("client/{id}")).collect();
+            (failed != expected).then(|| {
+                let missing: Vec<String> = expected
+                    .difference(&failed)
+                    .map(|id| {
+                        let case = answers.iter().find(|case| case.id == *id);
+                        format!("{id}: {:?}", case.map(|case| &case.outcome))
+                    })
+                    .collect();
+                let more: Vec<String> = failed
+                    .difference(&expected)
+                    .map(|id| {
+                        let case = answers.iter().find(|case| case.id == *id);
+                        format!("{id}: {:?}", case.map(|case| &case.outcome))
+                    })
+                    .collect();
+                format!("{flaws:?}\n  did not fail {missing:#?}\n  failed as well {more:#?}")
+            })
+        });
+    }
+    let wrong: Vec<String> = running.join_all().await.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// But for those that take minutes.
+#[test]
+fn every_case_has_a_flaw() {
+    let known: BTreeSet<String> = ROWS
+        .iter()
+        .flat_map(|(_, ids)| ids.iter().map(|id| format!("client/{id}")))
+        .collect();
+    let without: Vec<&str> = all()
+        .iter()
+        .map(|case| case.id)
+        .filter(|id| !known.contains(*id) && !is_slow(id))
+        .collect();
+    assert!(without.is_empty(), "{without:#?}");
+    for id in known {
+        assert!(all().iter().any(|case| case.id == id), "{id} is no case");
+    }
+}
