@@ -34,6 +34,7 @@ mod shrink;
 mod statement;
 mod table;
 mod target;
+mod vm;
 
 /// A chaos and conformance test harness for SMTP transports
 #[derive(Debug, Parser)]
@@ -103,6 +104,8 @@ enum Command {
     Node(node::NodeArgs),
     /// Be a fault proxy, with Toxiproxy's HTTP API
     Proxy(proxy::ProxyArgs),
+    /// Make what virtual machines boot
+    Vm(vm::VmArgs),
     /// Print the JSON schema of scenario files, or of target files
     #[command(
         after_help = "Examples:\n  gauntlet schema > suites/scenario.schema.json\n  gauntlet schema target > docker/target.schema.json"
@@ -150,6 +153,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Load(args) => load::run(&args, &line),
         Command::Node(args) => node::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Vm(args) => vm::run(&args),
         Command::Schema { of } => {
             let schema = match of {
                 SchemaOf::Scenario => crate::scenario::schema(),

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use gauntlet_machines::{
@@ -27,10 +28,13 @@ pub(super) enum State {
     /// It moves to another QEMU.
     Moving(JoinHandle<(Running, Result<Migration, Error>)>),
     /// Its power button was pressed.
-    Ending(JoinHandle<Result<Stopped, (Box<Running>, Error)>>),
+    Ending(JoinHandle<Ended>),
     /// Only for as long as a call takes that holds the node.
     Taken,
 }
+
+/// How a shutdown ended, and how long it took.
+pub(super) type Ended = (Duration, Result<Stopped, (Box<Running>, Error)>);
 
 /// A node of the cluster.
 pub(super) struct Node {
@@ -111,8 +115,8 @@ impl Node {
             ),
             State::Moving(thread) => (thread.join().ok().map(|(running, _)| running.kill()), true),
             State::Ending(thread) => match thread.join() {
-                Ok(Ok(stopped)) => (Some(stopped), false),
-                Ok(Err((running, _))) => (Some(running.kill()), true),
+                Ok((_, Ok(stopped))) => (Some(stopped), false),
+                Ok((_, Err((running, _)))) => (Some(running.kill()), true),
                 Err(_panic) => (None, true),
             },
             State::Taken => (None, false),

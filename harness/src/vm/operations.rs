@@ -333,12 +333,16 @@ impl Inner {
         }
         let running = node.take_running(name)?;
         node.http = None;
-        node.state = State::Ending(thread::spawn(move || running.shut_down(PATIENCE)));
+        let begun = Instant::now();
+        let ending = move || {
+            let ended = running.shut_down(PATIENCE);
+            (begun.elapsed(), ended)
+        };
+        node.state = State::Ending(thread::spawn(ending));
         Ok(())
     }
 
     fn ended(&self, name: &str, node: &mut Node) -> Result<(), ClusterError> {
-        let begun = Instant::now();
         let thread = match std::mem::replace(&mut node.state, State::Taken) {
             State::Ending(thread) => thread,
             other => {
@@ -351,20 +355,14 @@ impl Inner {
         node.serves = false;
         node.tail.follow(self.board.recorder());
         match ended {
-            Ok(Ok(stopped)) => {
+            Ok((took, Ok(stopped))) => {
                 node.state = State::Stopped(stopped);
                 let proof = "the guest has shut down by itself, and QEMU has ended".into();
-                measure::record(
-                    self.board.recorder(),
-                    name,
-                    "shutdown",
-                    begun.elapsed(),
-                    proof,
-                );
+                measure::record(self.board.recorder(), name, "shutdown", took, proof);
                 Ok(())
             }
             // One that does not end in an orderly way is ended all the same.
-            Ok(Err((running, error))) => {
+            Ok((_, Err((running, error)))) => {
                 node.state = State::Stopped(running.kill());
                 Err(failed(format!("shut {name} down"))(error))
             }
