@@ -90,3 +90,12 @@ fn a_target_that_is_not_there_is_told_of() {
     let error = Target::load("./nowhere/target.toml").expect_err("no such file");
     assert!(matches!(error, TargetError::Read { .. }), "{error}");
 }
+
+#[test]
+fn the_committed_schema_is_this_builds() {
+    let committed = include_str!("../../target.schema.json");
+    assert!(
+        committed == crate::target::schema(),
+        "docker/target.schema.json is stale: gauntlet schema target > docker/target.schema.json"
+    );
+}
