@@ -353,6 +353,7 @@ fn not_applicable(job: &Job, reason: &str) -> Vec<Verdict> {
         summary: reason.to_owned(),
         evidence: Vec::new(),
         proofs: 0,
+        damage: None,
     };
     ids.into_iter().map(verdict).collect()
 }

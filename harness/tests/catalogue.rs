@@ -6,12 +6,19 @@ use gauntlet::{check::registry, scenario::embedded};
 use gauntlet_suites::catalogue;
 use reference_node::sabotage::Sabotage;
 
-/// Guarantees that wait for their suites: Safety Net's resubmissions by themselves, and virtual machines.
+/// Guarantees that wait for their suites: Safety Net's resubmissions by themselves. VZ-08 is about files, and `gauntlet lint`
+/// checks it.
 fn is_open(id: &str) -> bool {
     matches!(
         id,
-        "SN-05" | "SN-06" | "SN-07" | "SN-08" | "SN-09" | "SN-10"
-    ) || id.starts_with("VZ-")
+        "SN-05" | "SN-06" | "SN-07" | "SN-08" | "SN-09" | "SN-10" | "VZ-08"
+    )
+}
+
+/// Hazards: what they do is measured. VZ-07 fails for a loss, but only real substrates have a guest that can be starved, and
+/// the self-test is the simulator's.
+fn is_measured(id: &str) -> bool {
+    matches!(id, "VZ-04" | "VZ-05" | "VZ-07")
 }
 
 /// Guarantees of the catalogue that `known` lacks.
@@ -41,5 +48,6 @@ fn every_guarantee_has_a_sabotage_that_breaks_it() {
     let broken = Sabotage::ALL
         .iter()
         .flat_map(|s| s.breaks().iter().copied());
-    assert_eq!(missing(broken), Vec::<&str>::new());
+    let missing = missing(broken).into_iter().filter(|id| !is_measured(id));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
 }

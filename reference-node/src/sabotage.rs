@@ -87,7 +87,7 @@ sabotages! {
     IgnoreLogPosition = "ignore-log-position" breaks ["HB-13", "VZ-06"]: "does not notice that a primary server's database went back to an earlier state";
     ExpireSilently = "expire-silently" breaks ["HB-11"]: "drops an expired message without a DSN";
     NeverExpire = "never-expire" breaks ["HB-11"]: "keeps messages in its queues for ever";
-    ForgetQueueOnRestart = "forget-queue-on-restart" breaks ["RO-05", "RO-06", "TC-01"]: "starts with empty queues";
+    ForgetQueueOnRestart = "forget-queue-on-restart" breaks ["RO-05", "RO-06", "TC-01", "VZ-01", "VZ-02"]: "starts with empty queues";
     NoPrimarySafetyNet = "no-primary-safety-net" breaks ["SN-01", "SN-11"]: "forgets a message once it is processed";
     NoShadowSafetyNet = "no-shadow-safety-net" breaks ["SN-02"]: "forgets a shadow message once it is discarded";
     ShortSafetyNet = "short-safety-net" breaks ["SN-03"]: "keeps Safety Net for half of SafetyNetHoldTime";
@@ -104,7 +104,7 @@ sabotages! {
     NoDelayedAck = "no-delayed-ack" breaks ["SC-19"]: "a 2010-style hub acks as soon as the message is stored";
     DeleteBeforeReport = "delete-before-report" breaks ["SC-19"]: "a 2010-style hub deletes a message when the next hop has taken it";
     AckBeforeCommit = "ack-before-commit" breaks ["TC-01"]: "acks before its own copy is written";
-    NoFsync = "no-fsync" breaks ["TC-02"]: "never syncs its database";
+    NoFsync = "no-fsync" breaks ["TC-02", "VZ-01"]: "never syncs its database";
     DeliverCutData = "deliver-cut-data" breaks ["TC-03"]: "takes the end of the connection for the end of the data";
     DeliverTwice = "deliver-twice" breaks ["RO-03", "TC-04"]: "sends every message to its next hop twice";
     NoRetry = "no-retry" breaks ["TC-05"]: "drops a message whose next hop says 4yz or cannot be reached";
@@ -114,6 +114,8 @@ sabotages! {
     StayFull = "stay-full" breaks ["TC-07"]: "goes on refusing mail when its disk has room again";
     AlterContent = "alter-content" breaks ["TC-08"]: "adds a line to the body";
     EndlessLoop = "endless-loop" breaks ["TC-09"]: "takes a message however many Received fields it has";
+    PromoteOnReturn = "promote-on-return" breaks ["VZ-02"]: "promotes when a primary server is back after an outage, however short";
+    ImpatientSessions = "impatient-sessions" breaks ["VZ-03"]: "gives a session to another server of the organization up when an answer takes longer than 35 ms";
     BareLfEndsData = "bare-lf-ends-data" breaks ["TC-10"]: "takes <LF>.<LF> for the end of the data";
     DeliverRefused = "deliver-refused" breaks ["TC-11"]: "delivers to recipients that it refused";
 }

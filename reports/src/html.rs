@@ -1,7 +1,7 @@
 //! The report as one HTML file: no script, nothing loaded from elsewhere, readable in the dark and on paper.
 //!
 //! Comes in: a [`RunReport`] and the guarantees' statements. Goes out: the conclusion and the totals; violations and
-//! unfinished scenarios in full; a table of guarantees and scenarios; every guarantee with its findings and evidence, folded;
+//! unfinished scenarios in full; what hazards did to mail; a table of guarantees and scenarios; every guarantee with its findings and evidence, folded;
 //! every run with its mail. Called when a run ends and by `gauntlet report`.
 
 mod matrix;
@@ -35,6 +35,9 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "<main>")?;
         self.violations(f, &guarantees)?;
         self.failures(f)?;
+        for table in self.report.damage_tables() {
+            table.html(f)?;
+        }
         if !guarantees.is_empty() {
             writeln!(f, "<section>\n<h2>Guarantees × scenarios</h2>")?;
             matrix::write(f, self.report, &guarantees)?;

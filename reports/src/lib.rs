@@ -3,12 +3,14 @@
 //! Comes in: a [`RunReport`], filled by the harness's checkers. Goes out: what it comes to ([`Conclusion`], [`Summary`],
 //! one answer per guarantee), and its renderings: [`json`] for programs and for reading back, [`junit`] for CI servers,
 //! [`markdown`] for job summaries, [`html`] for a browser, [`terminal`] for the person at the keyboard.
+//! What unsupported operations did to mail is a table of its own in them ([`DamageTable`]).
 //! Every rendering shows text that came from outside (replies, file names, panics), so each escapes for its own format.
 //!
 //! This crate does not know the guarantee catalogue. Renderings that show a guarantee's text take a lookup from ID to text.
 
 pub mod certificate;
 mod conclusion;
+mod damage;
 mod error;
 mod html;
 mod json;
@@ -23,6 +25,7 @@ mod text;
 mod verdict;
 
 pub use conclusion::Conclusion;
+pub use damage::{Damage, DamageTable, LifePhase, Operation, PhaseToll, Toll};
 pub use error::ReportError;
 pub use html::html;
 pub use json::{from_json, json};

@@ -1,7 +1,7 @@
 //! The report as GitHub-flavoured Markdown: for job summaries and pull requests.
 //!
-//! Comes in: a [`RunReport`] and the guarantees' statements. Goes out: the conclusion, the violations, a table of guarantees,
-//! and what was proven, folded.
+//! Comes in: a [`RunReport`] and the guarantees' statements. Goes out: the conclusion, the violations, what hazards did to mail, a
+//! table of guarantees, and what was proven, folded.
 
 use std::fmt;
 
@@ -43,6 +43,9 @@ impl fmt::Display for Page<'_> {
         self.with_status(f, &guarantees, Status::Violated, "Violated")?;
         self.failures(f)?;
         self.with_status(f, &guarantees, Status::Inconclusive, "Inconclusive")?;
+        for table in report.damage_tables() {
+            table.markdown(f)?;
+        }
         if !guarantees.is_empty() {
             self.table(f, &guarantees)?;
             self.proven(f, &guarantees)?;

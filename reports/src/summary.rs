@@ -377,6 +377,7 @@ mod tests {
                         summary: String::new(),
                         evidence: Vec::new(),
                         proofs: 2,
+                        damage: None,
                     })
                     .collect(),
                 directory: None,

@@ -1,7 +1,7 @@
 //! The report as text for a terminal.
 //!
 //! Comes in: a [`RunReport`], how to show it, and the guarantees' statements. Goes out: a line per guarantee with what was
-//! proven under it, then the story of each violation, then the scenarios that did not finish, then the totals: the worst news
+//! proven under it, then what hazards did to mail, then the story of each violation, then the scenarios that did not finish, then the totals: the worst news
 //! is what stands above the prompt. Called by `gauntlet run`, `check` and `certify`.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fmt;
 use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::text::{fit, one_line, plural, records, wrap};
-use crate::{Conclusion, Finding, GuaranteeReport, RunReport, Statements, Status};
+use crate::{Conclusion, Finding, GuaranteeReport, RunReport, Statements, Status, damage};
 
 /// How the terminal's text is to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,7 @@ impl fmt::Display for Page<'_> {
         for guarantee in &guarantees {
             self.row(f, guarantee)?;
         }
+        self.damage(f)?;
         for guarantee in guarantees
             .iter()
             .filter(|guarantee| guarantee.status == Status::Violated)
@@ -150,6 +151,28 @@ impl Page<'_> {
                 ),
                 INDENT,
             )?;
+        }
+        Ok(())
+    }
+
+    /// What unsupported operations did to mail.
+    fn damage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self.report.damage_tables();
+        for table in &tables {
+            writeln!(f)?;
+            for (number, line) in table.terminal().lines().enumerate() {
+                let style = if number == 0 {
+                    Ansi::new().bold()
+                } else {
+                    Ansi::new()
+                };
+                writeln!(f, "{}", self.paint(style, line))?;
+            }
+        }
+        if !tables.is_empty() {
+            for line in wrap(damage::legend(), self.width) {
+                writeln!(f, "{}", self.paint(Ansi::new().dimmed(), &line))?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::MailLedger;
+use crate::{Damage, MailLedger};
 
 /// The six answers. Only [`Status::Holds`] is proof; only [`Status::Violated`] is failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct Verdict {
     /// How many times the guarantee was put to the test in this run (messages, sessions, faults…).
     #[serde(default)]
     pub proofs: u64,
+    /// What a hazard did to mail, phase by phase; only with `measured`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
 }
 
 /// One scenario's run and its verdicts.

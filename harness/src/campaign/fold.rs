@@ -92,12 +92,17 @@ impl Folded {
                     0,
                     Verdict {
                         proofs: 0,
+                        damage: None,
                         ..verdict.clone()
                     },
                 )
             });
             *seeds += 1;
             first.proofs += verdict.proofs;
+            match (&mut first.damage, &verdict.damage) {
+                (Some(sum), Some(more)) => sum.add(more),
+                (none, more) => *none = none.take().or_else(|| more.clone()),
+            }
         }
     }
 

@@ -86,6 +86,7 @@ impl Executor for Scripted {
             summary: "1 of 1".into(),
             evidence: Vec::new(),
             proofs: 1,
+            damage: None,
         }]
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use gauntlet_reports::{Evidence, Status, Verdict};
+use gauntlet_reports::{Damage, Evidence, Status, Verdict};
 
 use super::{Moment, Submitted};
 use crate::history::{Fault, Outcome};
@@ -184,14 +184,16 @@ pub fn outside(id: &str, reason: impl Into<String>) -> Verdict {
     verdict(id, Status::Outside, reason.into(), Vec::new(), 0)
 }
 
-/// What was done is unsupported; this is what it did.
+/// What was done is unsupported; this is what it did, to mail in each phase where that is counted.
 pub fn measured(
     id: &str,
     proofs: usize,
     summary: impl Into<String>,
     evidence: Vec<Evidence>,
+    damage: Option<Damage>,
 ) -> Verdict {
-    verdict(id, Status::Measured, summary.into(), evidence, proofs)
+    let verdict = verdict(id, Status::Measured, summary.into(), evidence, proofs);
+    Verdict { damage, ..verdict }
 }
 
 fn verdict(
@@ -207,6 +209,7 @@ fn verdict(
         summary,
         evidence,
         proofs: proofs as u64,
+        damage: None,
     }
 }
 

@@ -207,6 +207,7 @@ fn report(command: &str, exploration: &Exploration<'_>, found: &Found) -> RunRep
                 ),
                 evidence: Vec::new(),
                 proofs: holds,
+                damage: None,
             })
         })
         .collect();

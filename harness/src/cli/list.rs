@@ -269,7 +269,7 @@ fn faults() -> Listing {
         .collect();
     let sections = [
         (
-            "Faults of `[[step]]`; all but snapshot and sink also of `[[fault]]`",
+            "Faults of `[[step]]`; all but sink also of `[[fault]]`",
             rows("step", FAULT_STEPS),
         ),
         (

@@ -292,6 +292,7 @@ mod tests {
                 summary: String::new(),
                 evidence: Vec::new(),
                 proofs: 1,
+                damage: None,
             })
             .collect();
         report
@@ -316,7 +317,7 @@ mod tests {
         (sound nodes)                 1          passes
         never-promote   HB-08, RO-04  2          caught    HB-08, (TC-01)
         slow-heartbeat  HB-02         1          MISSED    (SC-01)
-        no-fsync        TC-02         0          untested
+        no-fsync        TC-02, VZ-01  0          untested
         (sound nodes)                 1          ACCUSED   (SC-01)
         ");
         assert_eq!(conclude(&rows[..2]), ExitCode::Holds);

@@ -527,6 +527,7 @@ impl Executor for Judge {
             summary,
             evidence: Vec::new(),
             proofs: 1,
+            damage: None,
         }));
         verdicts
     }

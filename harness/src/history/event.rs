@@ -225,6 +225,11 @@ pub enum Event {
         resubmitted: Option<u64>,
     },
 
+    /// A node's disk was copied, as it was at this moment: what a revert goes back to.
+    Snapshot {
+        /// The node.
+        node: String,
+    },
     /// A fault is about to be injected; recorded before it is.
     FaultPlanned {
         /// Number of the fault in this run, from 1.

@@ -132,7 +132,13 @@ impl Run {
                     .and_then(|()| self.faults.resume(node))
                     .map_err(RunError::from),
             ),
-            Step::Snapshot { node } => Some(self.cluster.snapshot(node).map_err(RunError::from)),
+            Step::Snapshot { node } => Some(match self.cluster.snapshot(node) {
+                Ok(()) => {
+                    self.recorder.record(Event::Snapshot { node: node.clone() });
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            }),
             Step::Sink {
                 sink,
                 behaviour,

@@ -419,7 +419,7 @@ fn a_trigger_that_waits() {
        ·          ╰── cannot be triggered
     30 │ after = "2m"
        ╰────
-     help: a trigger does a fault, or takes one back; it never waits
+     help: a trigger does a fault, takes one back, or takes a snapshot; it never waits
     "#);
 }
 

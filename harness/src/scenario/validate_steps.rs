@@ -26,6 +26,11 @@ pub(super) fn steps(check: &mut Check<'_>, root: &Place<'_>) {
             snapshots.push(node);
         }
     }
+    for trigger in &scenario.fault {
+        if let Step::Snapshot { node } = &trigger.action {
+            snapshots.push(node);
+        }
+    }
     for (i, trigger) in scenario.fault.iter().enumerate() {
         check.trigger(trigger, &root.key("fault").index(i), &snapshots);
     }
@@ -87,6 +92,7 @@ const fn may_be_triggered(step: &Step) -> bool {
             | Step::Destroy { .. }
             | Step::Freeze { .. }
             | Step::Thaw { .. }
+            | Step::Snapshot { .. }
             | Step::Revert { .. }
             | Step::FillDisk { .. }
             | Step::FreeDisk { .. }
@@ -460,7 +466,9 @@ impl Check<'_> {
             if may_be_triggered(step) {
                 self.step(step, &at, snapshots);
             } else {
-                let help = "a trigger does a fault, or takes one back; it never waits".to_owned();
+                let help =
+                    "a trigger does a fault, takes one back, or takes a snapshot; it never waits"
+                        .to_owned();
                 self.problem(
                     &at.key(key(step)).key,
                     format!("a trigger cannot do `{}`", key(step)),

@@ -119,13 +119,15 @@ impl Manager {
         if active(self.sabotage, Sabotage::AddUpOutages) && entry.failed_attempt.is_some() {
             entry.earlier_outages += now.saturating_sub(entry.last_contact);
         }
+        let was_away = entry.failed_attempt.is_some();
         entry.last_contact = now;
         entry.last_attempt = now;
         entry.failed_attempt = None;
         if active(self.sabotage, Sabotage::DropShadowUnasked) {
             contact.drop = entry.rows.keys().copied().collect();
         }
-        if went_back && !active(self.sabotage, Sabotage::IgnoreDatabaseId) {
+        let returned = was_away && active(self.sabotage, Sabotage::PromoteOnReturn);
+        if returned || (went_back && !active(self.sabotage, Sabotage::IgnoreDatabaseId)) {
             contact.promote = entry.rows.keys().copied().collect();
         } else {
             contact.promote = self.of_another_database(primary, database);

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Server},
     env::{BoxStream, Environment, Timestamp},
     message::{Envelope, TransportId},
+    sabotage::{Sabotage, active},
     shadow::{
         mark::{EpochEnd, Mark, epochs_text, read_ends},
         proof::{client_proof, equal, server_proof},
@@ -76,6 +77,11 @@ impl PeerSession {
         epochs: &[u64],
         patience: Duration,
     ) -> Result<Self, ClientError> {
+        let patience = if active(config.sabotage, Sabotage::ImpatientSessions) {
+            patience.min(Duration::from_millis(35))
+        } else {
+            patience
+        };
         let client = Client::connect(env, &server.address, &config.name, patience).await?;
         let nonce = format!("{:016x}{:016x}", env.random(), env.random());
         Self::prove(

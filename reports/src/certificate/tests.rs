@@ -65,6 +65,7 @@ fn good() -> Story {
                 summary: "20 of 20 deliveries".into(),
                 evidence: Vec::new(),
                 proofs: 20,
+                damage: None,
             })
             .collect(),
         directory: None,

@@ -241,6 +241,7 @@ pub(crate) fn verdict(guarantee: &str, status: Status, summary: &str, proofs: u6
         summary: summary.into(),
         evidence: Vec::new(),
         proofs,
+        damage: None,
     }
 }
 

@@ -17,7 +17,7 @@ mod redundancy;
 mod retention;
 mod sessions;
 mod side_effects;
-mod takeover;
+pub(super) mod takeover;
 #[cfg(test)]
 pub(super) mod tests;
 

@@ -142,6 +142,32 @@ fn undelivered<'h>(
     missing.map(|(to, _)| *to).collect()
 }
 
+/// The promotion, where nothing gave a right to it: neither ShadowResubmitTimeSpan without an answered question, nor an
+/// answer that showed another database or an earlier state.
+pub(in crate::check) fn needless<'c>(
+    case: &Case<'_>,
+    hold: &'c Hold<'_>,
+) -> Option<&'c super::ownership::Ownership> {
+    hold.promoted
+        .as_ref()
+        .filter(|sign| is_judged(case, hold, sign) && sign.at.t_us < hold.overdue_us)
+}
+
+/// Whether ShadowResubmitTimeSpan is what the promotion is judged by: no answer gave a right to it.
+fn is_judged(case: &Case<'_>, hold: &Hold<'_>, sign: &super::ownership::Ownership) -> bool {
+    let renewed = hold.renewed.is_some_and(|r| r.at < sign.at);
+    // Of two copies that it has of one message, from two primary servers, the wire does not tell which it promoted.
+    let another = || {
+        case.exchanges_named(hold.transport_id).any(|(c, e)| {
+            c.to == hold.server
+                && c.from != hold.primary
+                && e.kind == Transaction::Copy
+                && e.sent < sign.at
+        })
+    };
+    !renewed && !another()
+}
+
 /// HB-09. Every promotion came after ShadowResubmitTimeSpan without an answered question, or after the primary server
 /// showed another database. An outage of more than half the span, or outages that add up to more than the span, that
 /// ended without a promotion are proofs as well.
@@ -150,19 +176,7 @@ pub(super) fn not_promoted_before(case: &Case<'_>) -> Verdict {
     for hold in holds(case) {
         let span = case.config.span(hold.server, "ShadowResubmitTimeSpan");
         if let Some(sign) = &hold.promoted {
-            let renewed = hold.renewed.is_some_and(|r| r.at < sign.at);
-            if renewed {
-                continue;
-            }
-            // Of two copies that it has of one message, from two primary servers, the wire does not tell which it promoted.
-            let mut of_it = case.exchanges_named(hold.transport_id);
-            let another = of_it.any(|(c, e)| {
-                c.to == hold.server
-                    && c.from != hold.primary
-                    && e.kind == Transaction::Copy
-                    && e.sent < sign.at
-            });
-            if another {
+            if !is_judged(case, hold, sign) {
                 continue;
             }
             if sign.at.t_us >= hold.overdue_us {

@@ -4,7 +4,7 @@ use gauntlet_reports::Verdict;
 
 use crate::{
     check::{
-        Case, Fate,
+        Case, Fate, FaultSpan,
         conditions::conclude,
         evidence::{Tally, count},
         ledger::loss,
@@ -15,24 +15,48 @@ use crate::{
 /// TC-01: acked, then the process is killed at any moment: delivered after the restart.
 pub(super) fn tc_01(case: &Case<'_>) -> Verdict {
     survives(case, "TC-01", "a process was killed", |fault| {
-        matches!(fault, Fault::ProcessCrash { .. })
+        matches!(fault.what, Fault::ProcessCrash { .. })
     })
 }
 
 /// TC-02: acked, then the host loses power (what was not synced is gone): delivered after the boot.
 pub(super) fn tc_02(case: &Case<'_>) -> Verdict {
     survives(case, "TC-02", "a host lost power", |fault| {
-        matches!(fault, Fault::HostCrash { .. })
+        matches!(fault.what, Fault::HostCrash { .. })
     })
 }
 
 /// Acked mail whose node was struck so, after the submission began and before the delivery was complete. When a
 /// recipient had its copy before the crash and another not, the one without counts.
-fn survives(case: &Case<'_>, id: &str, cause: &str, kind: fn(&Fault) -> bool) -> Verdict {
+fn survives(
+    case: &Case<'_>,
+    id: &str,
+    cause: &str,
+    kind: impl Fn(&FaultSpan<'_>) -> bool,
+) -> Verdict {
+    let (tally, crashes) = survivors(case, kind);
+    let what = format!(
+        "deliveries of acked mail came through {}",
+        count(crashes, "crash")
+    );
+    conclude(
+        case,
+        id,
+        tally,
+        &what,
+        &format!("no acked message was in transit when {cause}"),
+    )
+}
+
+/// What came through the ends of nodes that `kind` means, and what did not; and how many ends there were.
+pub(in crate::check) fn survivors(
+    case: &Case<'_>,
+    kind: impl Fn(&FaultSpan<'_>) -> bool,
+) -> (Tally, usize) {
     let ledger = case.ledger();
     let mut tally = Tally::default();
     let mut crashes = 0;
-    for crash in case.faults.iter().filter(|f| kind(f.what)) {
+    for crash in case.faults.iter().filter(|f| kind(f)) {
         let (Some(at), Some(node)) = (crash.landed, crash.what.node()) else {
             continue;
         };
@@ -61,15 +85,5 @@ fn survives(case: &Case<'_>, id: &str, cause: &str, kind: fn(&Fault) -> bool) ->
         }
     }
     tally.against.dedup_by(|a, b| a.text == b.text);
-    let what = format!(
-        "deliveries of acked mail came through {}",
-        count(crashes, "crash")
-    );
-    conclude(
-        case,
-        id,
-        tally,
-        &what,
-        &format!("no acked message was in transit when {cause}"),
-    )
+    (tally, crashes)
 }

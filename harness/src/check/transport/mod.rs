@@ -6,7 +6,7 @@ use super::registry::Family;
 
 mod bounds;
 mod content;
-mod crash;
+pub(super) mod crash;
 mod loops;
 mod next_hop;
 mod room;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gauntlet_reports::{Evidence, Verdict};
+use gauntlet_reports::{Damage, Evidence, LifePhase, Operation, PhaseToll, Toll, Verdict};
 
-use super::phases::{self, Phase};
+use super::phases;
 use crate::{
     check::{
         Account, Case, Entry, FaultSpan, Moment, conditions,
@@ -20,86 +20,102 @@ use crate::{
 
 /// VZ-04: the states of [`Fault::Save`].
 pub(super) fn saved_state(case: &Case<'_>) -> Verdict {
-    measure(case, "VZ-04", "no saved state was resumed", |f| {
-        matches!(f, Fault::Save { .. })
-    })
+    let operation = Operation::SavedState;
+    measure(
+        case,
+        "VZ-04",
+        "no saved state was resumed",
+        operation,
+        |f| matches!(f, Fault::Save { .. }),
+    )
 }
 
 /// VZ-05: the snapshots of [`Fault::Revert`].
 pub(super) fn snapshot_revert(case: &Case<'_>) -> Verdict {
-    measure(case, "VZ-05", "no disk went back to a snapshot", |f| {
-        matches!(f, Fault::Revert { .. })
-    })
+    let operation = Operation::SnapshotRevert;
+    measure(
+        case,
+        "VZ-05",
+        "no disk went back to a snapshot",
+        operation,
+        |f| matches!(f, Fault::Revert { .. }),
+    )
 }
 
-/// What became of messages.
-#[derive(Debug, Default, Clone, Copy)]
-struct Damage {
-    acked: usize,
-    lost: usize,
-    late: usize,
-    twice_outside: usize,
-    twice_inside: usize,
+fn words(toll: Toll) -> String {
+    format!(
+        "{} of {} lost, {} late, {} delivered twice outside and {} inside",
+        toll.lost,
+        count(
+            usize::try_from(toll.acked).unwrap_or(usize::MAX),
+            "acked message"
+        ),
+        toll.late,
+        toll.twice_outside,
+        toll.twice_inside
+    )
 }
 
-impl Damage {
-    fn add(&mut self, other: Self) {
-        self.acked += other.acked;
-        self.lost += other.lost;
-        self.late += other.late;
-        self.twice_outside += other.twice_outside;
-        self.twice_inside += other.twice_inside;
-    }
-
-    fn words(self) -> String {
-        format!(
-            "{} of {} lost, {} late, {} delivered twice outside and {} inside",
-            self.lost,
-            count(self.acked, "acked message"),
-            self.late,
-            self.twice_outside,
-            self.twice_inside
-        )
-    }
+/// A hazard that struck, and the moment whose state the node went on from.
+struct Struck<'c, 'h> {
+    span: &'c FaultSpan<'h>,
+    node: &'h str,
+    landed: Moment,
+    restored: Moment,
 }
 
-fn measure(case: &Case<'_>, id: &str, none: &str, hazard: fn(&Fault) -> bool) -> Verdict {
+fn measure(
+    case: &Case<'_>,
+    id: &str,
+    none: &str,
+    operation: Operation,
+    hazard: fn(&Fault) -> bool,
+) -> Verdict {
     if let Some(reason) = conditions::unfinished(case) {
         return inconclusive(id, reason);
     }
     let ledger = case.ledger();
-    let struck: Vec<_> = case
+    let strike = |span| {
+        let span: &FaultSpan<'_> = span;
+        let (node, landed) = (span.what.node()?, span.landed?);
+        let revert = matches!(span.what, Fault::Revert { .. });
+        let restored = phases::restored(case, node, landed, revert);
+        Some((span, node, landed, restored))
+    };
+    let struck: Vec<Struck<'_, '_>> = case
         .faults
         .iter()
         .filter(|f| hazard(f.what))
-        .filter_map(|f| Some((f, f.what.node()?, f.landed?)))
+        .filter_map(strike)
+        .map(|(span, node, landed, restored)| Struck {
+            span,
+            node,
+            landed,
+            restored,
+        })
         .collect();
-    // The last one: a message that several have struck is counted once, by where it was at the last.
-    let Some((last, node, landed)) = struck.last() else {
+    if struck.is_empty() {
         return inconclusive(id, none);
-    };
+    }
     let held = holds(case);
-    let at = phases::restored(
-        case,
-        node,
-        *landed,
-        matches!(last.what, Fault::Revert { .. }),
-    );
-    let mut by_phase: BTreeMap<Phase, (Damage, Vec<u64>)> = BTreeMap::new();
-    let mut total = Damage::default();
+    let mut by_phase: BTreeMap<LifePhase, (Toll, Vec<u64>)> = BTreeMap::new();
+    let mut total = Toll::default();
     for entry in ledger.entries.values() {
-        let begun = |s: &crate::check::Submitted<'_>| s.acked() && s.at < *landed;
-        if !entry.submitted(case).any(begun) {
+        // A message that several have struck is counted once, by where it was at the first.
+        let begun = entry.submitted(case).filter(|s| s.acked()).map(|s| s.at);
+        let Some(begun) = begun.min() else { continue };
+        let Some(first) = struck.iter().find(|one| begun < one.landed) else {
             continue;
-        }
-        let damage = damage(case, entry, last, node);
-        let phase = phases::of(case, held, entry, node, at);
+        };
+        let toll = toll(case, entry, first.span, first.node);
+        let phase = phases::of(case, held, entry, first.node, first.restored);
         let (sum, records) = by_phase.entry(phase).or_default();
-        sum.add(damage);
-        if damage.lost > 0 {
+        sum.add(toll);
+        if toll.lost > 0 {
             records.extend(entry.submitted(case).filter_map(|s| s.ended).map(|m| m.seq));
         }
-        total.add(damage);
+        records.extend([first.restored.seq, first.landed.seq]);
+        total.add(toll);
     }
     if total.acked == 0 {
         return inconclusive(id, "no message was acked before");
@@ -111,28 +127,45 @@ fn measure(case: &Case<'_>, id: &str, none: &str, hazard: fn(&Fault) -> bool) ->
         .nodes
         .iter()
         .all(|n| case.config.switch(n, "StateRegressionDetection"));
+    let strikes: Vec<String> = struck
+        .iter()
+        .map(|one| format!("{} at {}", fault(one.span.what), clock(one.landed.t_us)))
+        .collect();
+    let strikes = match strikes.as_slice() {
+        [first, _, rest @ ..] => format!("{first}, and {} more", count(rest.len() + 1, "time")),
+        all => all.concat(),
+    };
     let summary = format!(
-        "{}; {} at {}, detection {}",
-        total.words(),
-        fault(last.what),
-        clock(landed.t_us),
+        "{}; {strikes}, detection {}",
+        words(total),
         if detects { "on" } else { "off" }
     );
+    let damage = Damage {
+        operation,
+        detection: detects,
+        phases: by_phase
+            .iter()
+            .map(|(phase, (toll, _))| PhaseToll {
+                phase: *phase,
+                toll: *toll,
+            })
+            .collect(),
+    };
     let evidence: Vec<Evidence> = by_phase
         .into_iter()
-        .map(|(phase, (damage, records))| {
-            let text = format!("{}: {}", phase.words(), damage.words());
-            piece(text, records.into_iter().chain([at.seq, landed.seq]))
+        .map(|(phase, (toll, records))| {
+            piece(format!("{}: {}", phase.words(), words(toll)), records)
         })
         .collect();
-    measured(id, total.acked, summary, evidence)
+    let acked = usize::try_from(total.acked).unwrap_or(usize::MAX);
+    measured(id, acked, summary, evidence, Some(damage))
 }
 
 /// What became of one message. What a mailbox showed and shows no more is lost.
-fn damage(case: &Case<'_>, entry: &Entry<'_>, hazard: &FaultSpan<'_>, node: &str) -> Damage {
-    let mut damage = Damage {
+fn toll(case: &Case<'_>, entry: &Entry<'_>, hazard: &FaultSpan<'_>, node: &str) -> Toll {
+    let mut damage = Toll {
         acked: 1,
-        ..Damage::default()
+        ..Toll::default()
     };
     for (to, account) in entry.accounts.iter().filter(|(_, a)| a.owed.is_some()) {
         let inside = case.is_mailbox(to);

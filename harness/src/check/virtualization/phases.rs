@@ -1,5 +1,7 @@
 //! Where a message was in its life at one moment.
 
+use gauntlet_reports::LifePhase as Phase;
+
 use crate::{
     check::{
         Case, Entry, Moment,
@@ -9,39 +11,14 @@ use crate::{
     scenario::Step,
 };
 
-/// A phase of a message's life, as its primary server has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    NotBegun,
-    BeforeTheCopy,
-    BetweenCopyAndAck,
-    Queued,
-    DeliveredNotDiscarded,
-    Discarded,
-    Elsewhere,
-}
-
-impl Phase {
-    /// In words.
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::NotBegun => "not begun",
-            Self::BeforeTheCopy => "before the copy",
-            Self::BetweenCopyAndAck => "between copy and ack",
-            Self::Queued => "acked and queued",
-            Self::DeliveredNotDiscarded => "delivered and not yet discarded",
-            Self::Discarded => "discarded",
-            Self::Elsewhere => "taken in by another node",
-        }
-    }
-}
-
 /// The moment whose state a node goes on from: of a revert its last snapshot before, of a saved state the fault itself.
 pub(super) fn restored(case: &Case<'_>, node: &str, landed: Moment, revert: bool) -> Moment {
     if !revert {
         return landed;
     }
     let taken = case.records.iter().filter(|r| match &r.event {
+        Event::Snapshot { node: of } => of == node,
+        // Histories of before there was a record for it.
         Event::Step { index, .. } => {
             let step = case.plan.scenario.step.get(*index);
             matches!(step, Some(Step::Snapshot { node: of }) if of == node)
