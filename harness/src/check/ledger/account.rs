@@ -237,7 +237,3 @@ fn kind(what: &Fault) -> &'static str {
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-#[path = "account_tests.rs"]
-mod tests;
