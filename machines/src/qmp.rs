@@ -228,10 +228,15 @@ mod tests {
             let mut heard = Vec::new();
             for answer in ["{\"return\": {}}"].iter().chain(answers) {
                 let mut line = String::new();
-                reader.read_line(&mut line).expect("read");
+                // A test may go before it has heard all of it.
+                if reader.read_line(&mut line).is_err() {
+                    break;
+                }
                 heard.push(line.trim().to_owned());
-                stream.write_all(answer.as_bytes()).expect("written");
-                stream.write_all(b"\n").expect("written");
+                let answer = format!("{answer}\n");
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
             }
             heard
         };

@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use sha2::{Digest, Sha256};
@@ -16,6 +17,9 @@ use crate::{Error, disk, tool};
 
 /// Where other file systems are mounted.
 const MOUNT_POINTS: [&str; 5] = ["data", "dev", "proc", "config", "tmp"];
+
+/// How long an image is kept that nobody asks for.
+const KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Room for what a file system itself needs, octets.
 const SPARE: u64 = 16 << 20;
@@ -40,7 +44,9 @@ pub(super) fn build(
         digest.update(target.as_os_str().as_encoded_bytes());
         digest.update(fs::read(source).map_err(Error::at(source))?);
     }
-    let file = cached(cache, &format!("root-{}", short(digest)), tell, |new| {
+    let name = format!("root-{}", short(digest));
+    forget_old(cache, &name);
+    let file = cached(cache, &name, tell, |new| {
         let tree = new.with_extension("tree");
         for point in MOUNT_POINTS {
             let point = tree.join(point);
@@ -64,6 +70,25 @@ pub(super) fn build(
         Ok(())
     })?;
     Ok((file, inside))
+}
+
+/// Removes images of programs that nobody has asked for in two days, and notes that this one was: each build of a program
+/// has an image of its own, of its own size. What cannot be looked at stays.
+fn forget_old(cache: &Path, wanted: &str) {
+    let now = SystemTime::now();
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name == wanted {
+            let file = fs::File::options().append(true).open(entry.path());
+            let _ = file.and_then(|file| file.set_modified(now));
+            continue;
+        }
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        let old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > KEPT));
+        if old && name.to_string_lossy().starts_with("root-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The shared libraries of a program, the loader among them.
@@ -131,7 +156,13 @@ mod tests {
             list.expect("listed").contains("100755"),
             "the program can be run"
         );
+        let old = cache.path().join("root-0123456789abcdef");
+        fs::write(&old, "x").expect("written");
+        let opened = fs::File::options().append(true).open(&old).expect("there");
+        let long_ago = SystemTime::now() - 2 * KEPT;
+        opened.set_modified(long_ago).expect("set");
         assert_eq!(build().expect("found").0, file);
+        assert!(!old.exists(), "nobody has asked for it");
         assert_eq!(fs::read_dir(cache.path()).expect("read").count(), 1);
     }
 }

@@ -38,8 +38,8 @@ use crate::switch::{Cable, Host, Mac, Switch};
 /// Octets that wait in each direction of a connection.
 const BUFFER: usize = 64 * 1024;
 
-/// Handshakes at a time.
-const BACKLOG: usize = 12;
+/// Sockets that listen on a port; one is taken at a time, and replaced at once.
+const BACKLOG: usize = 2;
 
 /// A host that does not answer a connection for so long is unreachable: as long as Linux asks for its Ethernet address.
 const UNREACHABLE: Duration = Duration::from_secs(3);
@@ -75,6 +75,8 @@ struct State {
     sockets: SocketSet<'static>,
     device: Device,
     exposed: Vec<Exposed>,
+    /// Connections that have come, and that nobody holds yet.
+    accepted: Vec<(SocketHandle, Route)>,
     /// Nobody holds them any more; they are removed when their peers know.
     retired: Vec<SocketHandle>,
     last_port: u16,
@@ -104,6 +106,7 @@ impl Stack {
                 sockets: SocketSet::new(Vec::new()),
                 device,
                 exposed: Vec::new(),
+                accepted: Vec::new(),
                 retired: Vec::new(),
                 last_port: 20_000,
             }),
@@ -177,15 +180,15 @@ async fn drive(shared: Arc<Shared>, mut cable: Cable) {
             tokio::spawn(bridge::inward(shared.clone(), socket, route));
         }
         let wait = wait.map_or(Duration::from_secs(60), Duration::from);
-        let frame = tokio::select! {
+        let mut next = tokio::select! {
             frame = cable.receive() => frame,
             () = shared.changed.notified() => None,
             () = tokio::time::sleep(wait) => None,
         };
         let mut state = shared.state();
-        let mut next = frame;
+        // One by one: each may be a handshake, and the next must find a socket that listens.
         while let Some(frame) = next {
-            state.device.received.push_back(frame);
+            state.take(frame);
             next = cable.try_receive();
         }
     }
@@ -204,6 +207,15 @@ impl Shared {
 }
 
 impl State {
+    /// A frame has come.
+    fn take(&mut self, frame: Vec<u8>) {
+        self.device.received.push_back(frame);
+        self.interface
+            .poll_ingress_single(now(), &mut self.device, &mut self.sockets);
+        let accepted = self.accepted();
+        self.accepted.extend(accepted);
+    }
+
     /// One turn: what is to be sent, which connections have come, and when the next turn is due.
     #[expect(
         clippy::type_complexity,
@@ -219,7 +231,9 @@ impl State {
         let now = now();
         self.interface
             .poll(now, &mut self.device, &mut self.sockets);
-        let accepted = self.accepted();
+        let more = self.accepted();
+        self.accepted.extend(more);
+        let accepted = std::mem::take(&mut self.accepted);
         self.bury();
         let wait = self.interface.poll_delay(now, &self.sockets);
         let frames = self.device.sent.drain(..).collect();
