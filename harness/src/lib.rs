@@ -1,7 +1,7 @@
 //! Gauntlet: a chaos and conformance test harness for SMTP transports.
 //!
 //! The reading order is the data's order: [`cli`] → [`scenario`] → [`campaign`] → [`runner`] on a [`substrate`] →
-//! [`history`] → [`check`].
+//! [`history`] → [`check`]. Beside it: [`probe`], [`load`], and [`lint`], which judge without a run.
 
 pub mod campaign;
 pub mod certify;
@@ -13,6 +13,7 @@ pub mod explore;
 pub mod history;
 pub mod host;
 mod links;
+pub mod lint;
 pub mod load;
 pub mod probe;
 pub mod process;

@@ -16,6 +16,7 @@ mod html;
 mod json;
 mod junit;
 mod ledger;
+pub mod lint;
 mod markdown;
 mod merge;
 pub mod probe;

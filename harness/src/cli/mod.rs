@@ -15,6 +15,7 @@ mod compare;
 mod doctor;
 mod explore;
 mod interrupt;
+mod lint;
 mod list;
 mod load;
 mod merge;
@@ -86,6 +87,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Show what there is: suites, scenarios, guarantees, faults, sabotages, targets
     List(list::ListArgs),
+    /// Check a deployment's description, or its libvirt files, by the rules for virtual machines
+    Lint(lint::LintArgs),
     /// Judge a recorded history again, with the checkers of today
     Check(check::CheckArgs),
     /// Do a recorded run again, from its plan
@@ -144,6 +147,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Certify(args) => certify::run(&args, &line),
         Command::Merge(args) => merge::run(&args, &line),
         Command::List(args) => list::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Check(args) => check::run(&args, &line),
         Command::Replay(args) => replay::run(&args, &line),
         Command::Shrink(args) => shrink::run(&args),

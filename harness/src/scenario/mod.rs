@@ -21,6 +21,8 @@ mod validate_steps;
 pub use model::*;
 pub use parameters::{Kind, PARAMETERS, Parameter, duration, parameter};
 pub use parse::{Known, ScenarioError, parse, parse_with};
+pub(crate) use parse::{Problem, file_error, grammar, shape};
+pub(crate) use places::Place;
 pub use plan::{PlanError, plan, stream};
 pub use roles::LEGACY_DOMAIN;
 pub use schema::schema;

@@ -21,7 +21,7 @@ pub struct Known<'a> {
     pub message: &'a dyn Fn(&str) -> bool,
 }
 
-/// What is wrong with a scenario file: the first problem, the place it stands at, and the others behind it.
+/// What is wrong with a scenario file (or another that is read as strictly): the first problem, the place it stands at, and the others behind it.
 #[derive(Debug, Clone, Error, Diagnostic)]
 #[error("{message}")]
 pub struct ScenarioError {
@@ -55,11 +55,11 @@ impl ScenarioError {
 
 /// One problem, before it knows its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-    pub(super) label: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Problem {
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
 }
 
 /// Parses a scenario file against the embedded catalogue and test messages; `name` is what errors call it.
@@ -83,6 +83,16 @@ pub fn parse_with(name: &str, text: &str, known: Known<'_>) -> Result<Scenario, 
         Ok(scenario) => return Ok(scenario),
         Err(problems) => problems,
     };
+    Err(file_error(name, text, first, others))
+}
+
+/// Problems of a file, as a person is to read them.
+pub(crate) fn file_error(
+    name: &str,
+    text: &str,
+    first: Problem,
+    others: Vec<Problem>,
+) -> ScenarioError {
     let file = Arc::new(NamedSource::new(name, text.to_owned()).with_language("toml"));
     let error = |problem: Problem, others| ScenarioError {
         message: problem.message.into(),
@@ -96,7 +106,7 @@ pub fn parse_with(name: &str, text: &str, known: Known<'_>) -> Result<Scenario, 
         .into_iter()
         .map(|problem| error(problem, Vec::new()))
         .collect();
-    Err(error(first, others))
+    error(first, others)
 }
 
 /// The scenario, or the first problem and those behind it.
@@ -112,7 +122,7 @@ fn check(text: &str, known: Known<'_>) -> Result<Scenario, (Problem, Vec<Problem
 }
 
 /// An error of TOML's grammar.
-fn grammar(error: &toml::de::Error) -> Problem {
+pub(crate) fn grammar(error: &toml::de::Error) -> Problem {
     let mut lines = error.message().lines();
     Problem {
         span: error.span().unwrap_or_default(),
@@ -123,7 +133,7 @@ fn grammar(error: &toml::de::Error) -> Problem {
 }
 
 /// An error of the model's shape, as serde words it, in our words.
-fn shape(error: &toml::de::Error, text: &str) -> Problem {
+pub(crate) fn shape(error: &toml::de::Error, text: &str) -> Problem {
     let said = error.message();
     let span = error.span().unwrap_or_default();
     let names: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
@@ -178,6 +188,12 @@ fn shape(error: &toml::de::Error, text: &str) -> Problem {
             "no value for a parameter".into(),
             "neither switch, number nor text".into(),
             Some(help.into()),
+        )
+    } else if let Some((message, help)) = said.split_once(": write an amount") {
+        (
+            format!("no amount: {message}"),
+            "no amount".into(),
+            Some(format!("write an amount{help}")),
         )
     } else if let Some((message, help)) = said.split_once(": write a duration") {
         (

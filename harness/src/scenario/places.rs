@@ -9,18 +9,18 @@ use toml::de::{DeTable, DeValue};
 
 /// A value of the document, or, when it was left out there, the nearest one around it.
 #[derive(Debug, Clone)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     value: Option<&'a DeValue<'a>>,
     table: Option<&'a DeTable<'a>>,
     /// Where the value stands.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// Where the key in front of it stands; the value's own place when it has none.
-    pub(super) key: Range<usize>,
+    pub(crate) key: Range<usize>,
 }
 
 impl<'a> Place<'a> {
     /// The whole document.
-    pub(super) fn root(table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn root(table: &'a DeTable<'a>) -> Self {
         // An error of the whole file points at its first line.
         Self {
             value: None,
@@ -36,7 +36,7 @@ impl<'a> Place<'a> {
     }
 
     /// The value behind a key.
-    pub(super) fn key(&self, key: &str) -> Self {
+    pub(crate) fn key(&self, key: &str) -> Self {
         match self
             .table()
             .and_then(|t| t.iter().find(|(k, _)| k.get_ref() == key))
@@ -57,7 +57,7 @@ impl<'a> Place<'a> {
     }
 
     /// An element of an array.
-    pub(super) fn index(&self, index: usize) -> Self {
+    pub(crate) fn index(&self, index: usize) -> Self {
         match self
             .value
             .and_then(DeValue::as_array)
