@@ -196,18 +196,15 @@ fn vz_03_a_session_that_is_broken_off_is_a_disturbance() {
         assert!(told.contains(how), "{told}");
     }
     // A node that gives its copy up, and makes another one, closes its own end alone.
-    let mut copied = story();
-    copied
-        .submit(1, "n2")
-        .end_of_data(1)
-        .copy_begins(1, "n2>n1");
-    copied.fault(Fault::Migration { node: "n1".into() });
-    copied.after("100ms").copy(1, "n2>n3").after("200ms").heal();
-    copied
+    let mut again = super::planned_tests::story();
+    again.submit(1, "n2").end_of_data(1).copy_begins(1, "n2>n1");
+    again.fault(Fault::Migration { node: "n1".into() });
+    again.after("100ms").copy(1, "n2>n3").after("200ms").heal();
+    again
         .copy_answered(1, "n2>n1", 250)
         .close("n2>n1", "client");
-    copied.ack(1).delivered(1, "n2").settle();
-    let told = copied.told("VZ-03");
+    again.ack(1).delivered(1, "n2").settle();
+    let told = again.told("VZ-03");
     starts(&told, "violated: only 2 of 3");
     assert!(told.contains("was given up for another one"), "{told}");
     // A client that has all its answers may go.

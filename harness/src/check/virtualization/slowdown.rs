@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gauntlet_reports::Verdict;
+use gauntlet_reports::{Evidence, Verdict};
 
 use crate::{
     check::{
@@ -21,7 +21,7 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
         return inconclusive(ID, reason);
     }
     let starved: Vec<_> = case.faults.iter().filter(|f| is_starved(f)).collect();
-    let Some(first) = starved.first() else {
+    if starved.is_empty() {
         let reason = conditions::faults_missing(case);
         return inconclusive(
             ID,
@@ -29,9 +29,9 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
                 "no guest got less memory or processor time than it wanted".into()
             }),
         );
-    };
+    }
     let ledger = case.ledger();
-    let (mut acked, mut lost) = (0, Vec::new());
+    let (mut acked, mut undelivered, mut lost) = (0, 0, Vec::new());
     for entry in ledger.entries.values() {
         let mut meant = entry.submitted(case).filter(|s| s.acked());
         let met = |s: &crate::check::Submitted<'_>| {
@@ -46,6 +46,7 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
             continue;
         }
         acked += 1;
+        let before = lost.len();
         for to in entry.accounts.keys() {
             let fate = ledger.fate(case, entry, to);
             if let Some(clause) = fate
@@ -55,6 +56,7 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
                 lost.push(loss(case, entry, to, clause));
             }
         }
+        undelivered += usize::from(lost.len() > before);
     }
     if acked == 0 {
         return inconclusive(
@@ -63,18 +65,12 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
         );
     }
     if !lost.is_empty() {
-        let failed = |entry: &&crate::check::Entry<'_>| {
-            let failed = |to: &&str| ledger.fate(case, entry, to).failure().is_some();
-            entry.accounts.keys().any(|to| failed(to))
-        };
-        let summary = format!(
-            "{} of {} not delivered",
-            ledger.entries.values().filter(failed).count(),
-            count(acked, "acked message")
-        );
-        return violated(ID, acked, summary, lost);
+        let proofs = acked;
+        let acked = count(acked, "acked message");
+        let summary = format!("{undelivered} of {acked} not delivered");
+        return violated(ID, proofs, summary, lost);
     }
-    let evidence = starved
+    let evidence: Vec<Evidence> = starved
         .iter()
         .filter_map(|f| Some((f, f.what.node()?, f.landed?)))
         .map(|(f, node, landed)| {
@@ -93,13 +89,10 @@ pub(super) fn of_a_starved_guest(case: &Case<'_>) -> Verdict {
             )
         })
         .collect();
-    let landed = first.landed.map_or(0, |at| at.t_us);
-    let summary = format!(
-        "0 of {} lost; {} at {}",
-        count(acked, "acked message"),
-        fault(first.what),
-        clock(landed)
-    );
+    let pace = evidence
+        .first()
+        .map_or(String::new(), |e| format!("; {}", e.text));
+    let summary = format!("0 of {} lost{pace}", count(acked, "acked message"));
     measured(ID, acked, summary, evidence, None)
 }
 
