@@ -168,7 +168,10 @@ fn mail_that_is_sent_by_hand_is_told() {
 #[test]
 fn bad_usage_says_what_is_missing() {
     for (args, said) in [
-        (&["--from", "a@b.example"][..], "--listen"),
+        (
+            &["--from", "a@b.example", "--to", "c@d.example"][..],
+            "--listen",
+        ),
         (
             &[
                 "--listen",

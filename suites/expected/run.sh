@@ -1,11 +1,11 @@
 #!/bin/sh
 # Puts `gauntlet probe` to one of the servers whose known failures stand beside this file.
 #
-#   suites/expected/run.sh aiosmtpd|postfix|opensmtpd [option of gauntlet probe]...
+#   suites/expected/run.sh aiosmtpd|postfix|opensmtpd|postfix-client [option of gauntlet probe]...
 #   GAUNTLET=target/release/gauntlet suites/expected/run.sh postfix --json postfix.json
 #
 # Exit code: that of the probe; 70 when the server could not be started. mailin-embedded is run by the test
-# compatibility/tests/probe_mailin.rs.
+# compatibility/tests/probe_mailin.rs. `postfix-client` is Postfix's sending side: gauntlet probe --client.
 #
 # Nothing of the machine is changed. aiosmtpd goes into a virtual environment of its own. Postfix and OpenSMTPD (as root, on
 # Debian 12) are installed from Debian's packages into an overlay of the root directory that is thrown away, in namespaces of
@@ -17,8 +17,8 @@ fail() { echo "run.sh: $*" >&2; exit 70; }
 
 subject=${1:-}
 case $subject in
-aiosmtpd | postfix | opensmtpd) shift ;;
-*) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+aiosmtpd | postfix | opensmtpd | postfix-client) shift ;;
+*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac
 gauntlet=$(command -v "${GAUNTLET:-gauntlet}") || fail "no \`${GAUNTLET:-gauntlet}\`: set GAUNTLET to the binary"
 gauntlet=$(readlink -f "$gauntlet")
@@ -78,8 +78,8 @@ opensmtpd opensmtpd/mailname string mta.example.test" | chroot "$root" debconf-s
     DEBIAN_FRONTEND=noninteractive chroot "$root" sh -c 'dpkg -i /packages/*.deb' >"$work/install.log" 2>&1 ||
         { cat "$work/install.log" >&2; fail "the packages cannot be installed"; }
     case $subject in
-    postfix)
-        cp "$here/postfix.cf" "$root/etc/postfix/main.cf"
+    postfix | postfix-client)
+        cp "$here/$subject.cf" "$root/etc/postfix/main.cf"
         chroot "$root" postconf -F '*/*/chroot = n'
         chroot "$root" postconf -M postlog/unix-dgram >/dev/null
         chroot "$root" postfix start >"$work/server.log" 2>&1 || { cat "$work/server.log" >&2; fail "Postfix does not start"; }
@@ -92,6 +92,11 @@ opensmtpd opensmtpd/mailname string mta.example.test" | chroot "$root" debconf-s
         ;;
     esac
     greets 25
+    if [ "$subject" = postfix-client ]; then
+        "$gauntlet" probe --client --listen 127.0.0.1:2600 --submit 127.0.0.1:25 --from ann@probe.example --to bob@probe.example \
+            --retry-within 90s --expected "$here/$subject.toml" "$@"
+        return
+    fi
     skip=
     # It refuses a second EHLO or HELO (rfc5321/4.1.4/second-ehlo), so that these cannot begin.
     [ "$subject" != opensmtpd ] ||
@@ -119,6 +124,6 @@ fi
 [ "$(. /etc/os-release && echo "$ID$VERSION_ID")" = debian12 ] || fail "the expected results are those of Debian 12's $subject"
 mkdir "$work/packages" "$work/layers"
 packages=$subject
-[ "$subject" != postfix ] || packages="postfix cpio ssl-cert"
+case $subject in postfix | postfix-client) packages="postfix cpio ssl-cert" ;; esac
 (cd "$work/packages" && apt-get download $packages >/dev/null 2>&1) || fail "the packages cannot be had: apt-get update"
 RUN_INSIDE=$work unshare --mount --net --pid --fork --kill-child "$0" "$subject" "$@"

@@ -106,8 +106,9 @@ pub(super) async fn not_sent(c: &Context, sent: &Sent) -> Checked {
 }
 
 async fn too_large(c: &mut Context) -> Result<Sent, Stop> {
-    c.behave(Manners::offering(&["SIZE 5000", "8BITMIME"]))
-        .await;
+    // One session only: the notification about it may be larger, too.
+    let manners = Manners::offering(&["SIZE 5000", "8BITMIME"]);
+    c.behave(manners.for_sessions(1)).await;
     c.mail(|draft| draft.body(body_of(20_000))).await
 }
 

@@ -51,13 +51,6 @@ pub(super) const ROWS: &[Row] = &[
         &["rfc2920/3.1/replies-octet-by-octet"],
     ),
     (
-        &[Flaw::OneReplyPerPiece],
-        &[
-            "rfc2920/3.1/replies-at-once",
-            "rfc2920/3.1/every-reply-is-checked",
-        ],
-    ),
-    (
         &[Flaw::LastReplyForAll],
         &[
             "rfc2920/3.1/every-reply-is-checked",

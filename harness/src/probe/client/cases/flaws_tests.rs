@@ -17,7 +17,7 @@ use crate::probe::{
     target::Target,
 };
 
-async fn answers(flaws: &[Flaw]) -> Vec<ProbeCase> {
+async fn answers(flaws: &[Flaw]) -> Result<Vec<ProbeCase>, String> {
     let client = Client::start(flaws).await;
     let probe = ClientProbe {
         listen: "127.0.0.1:0".into(),
@@ -41,8 +41,10 @@ async fn answers(flaws: &[Flaw]) -> Vec<ProbeCase> {
     let report = run(probe, all(), CancellationToken::new(), listening, |_| {})
         .await
         .expect("a port");
-    assert_eq!(report.unreachable, None, "{flaws:?}");
-    report.cases
+    match report.unreachable {
+        None => Ok(report.cases),
+        Some(why) => Err(format!("{flaws:?}: {why}")),
+    }
 }
 
 fn failed(cases: &[ProbeCase]) -> BTreeSet<String> {
@@ -63,6 +65,7 @@ fn is_slow(id: &str) -> bool {
 async fn a_client_that_is_right_passes_all_cases() {
     let others: Vec<String> = answers(&[])
         .await
+        .expect("reachable")
         .iter()
         .filter(|case| case.outcome != Outcome::Passed && !is_slow(&case.id))
         .map(|case| {
@@ -81,7 +84,10 @@ async fn a_flaw_fails_exactly_the_cases_that_are_about_it() {
         let permits = permits.clone();
         running.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            let answers = answers(flaws).await;
+            let answers = match answers(flaws).await {
+                Ok(answers) => answers,
+                Err(why) => return Some(why),
+            };
             let failed = failed(&answers);
             let expected: BTreeSet<String> =
                 expected.iter().map(|id| format!("client/{id}")).collect();
@@ -108,7 +114,8 @@ async fn a_flaw_fails_exactly_the_cases_that_are_about_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// But for those that take minutes.
+/// But for those that take minutes, and for one: replies that were sent one by one may come at once as well, so that a client
+/// which minds that would fail anywhere.
 #[test]
 fn every_case_has_a_flaw() {
     let known: BTreeSet<String> = ROWS
@@ -119,6 +126,7 @@ fn every_case_has_a_flaw() {
         .iter()
         .map(|case| case.id)
         .filter(|id| !known.contains(*id) && !is_slow(id))
+        .filter(|id| *id != "client/rfc2920/3.1/replies-at-once")
         .collect();
     assert!(without.is_empty(), "{without:#?}");
     for id in known {

@@ -177,14 +177,16 @@ async fn offered(c: &mut Context, keywords: &[&'static str]) -> Checked {
 }
 
 async fn lower_case(c: &mut Context) -> Checked {
-    c.behave(Manners::offering(&["SIZE 5000"])).await;
+    c.behave(Manners::offering(&["SIZE 5000"]).for_sessions(1))
+        .await;
     let control = c.mail(|draft| draft.body(body_of(20_000))).await?;
     if super::extensions::not_sent(c, &control).await.is_err() {
         return Err(Stop::skipped(
             "the client has no use for SIZE in upper case either",
         ));
     }
-    c.behave(Manners::offering(&["size 5000"])).await;
+    c.behave(Manners::offering(&["size 5000"]).for_sessions(1))
+        .await;
     let sent = c.mail(|draft| draft.body(body_of(20_000))).await?;
     super::extensions::not_sent(c, &sent).await
 }

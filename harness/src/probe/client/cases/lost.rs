@@ -16,28 +16,28 @@ use crate::probe::{
 pub(super) const CASES: &[Case<Context>] = &[
     Case::should(
         "client/rfc5321/3.8/nothing-after-421-to-mail",
-        "After 421 to MAIL a session is over: nothing is sent but QUIT.",
+        "After 421 to MAIL a session is over: no other transaction is begun in it.",
         |c| Box::pin(nothing_after(c, Stage::Mail)),
     )
     .source("RFC 5321 §3.8, §4.3.2")
     .needs(&[Need::NoExtensions]),
     Case::should(
         "client/rfc5321/3.8/nothing-after-421-to-rcpt",
-        "After 421 to RCPT a session is over: nothing is sent but QUIT.",
+        "After 421 to RCPT a session is over: no other transaction is begun in it.",
         |c| Box::pin(nothing_after(c, Stage::AnyRcpt)),
     )
     .source("RFC 5321 §3.8, §4.3.2")
     .needs(&[Need::NoExtensions]),
     Case::should(
         "client/rfc5321/3.8/nothing-after-421-to-data",
-        "After 421 to DATA a session is over: nothing is sent but QUIT.",
+        "After 421 to DATA a session is over: no other transaction is begun in it.",
         |c| Box::pin(nothing_after(c, Stage::Data)),
     )
     .source("RFC 5321 §3.8, §4.3.2")
     .needs(&[Need::NoExtensions]),
     Case::should(
         "client/rfc5321/3.8/nothing-after-421-to-content",
-        "After 421 to the content a session is over: nothing is sent but QUIT.",
+        "After 421 to the content a session is over: no other transaction is begun in it.",
         |c| Box::pin(nothing_after(c, Stage::End)),
     )
     .source("RFC 5321 §3.8, §4.3.2")

@@ -5,6 +5,7 @@ use crate::probe::{
     case::{Case, Need},
     client::{
         context::{Context, Sent},
+        manners::Manners,
         seen::{Transaction, value},
     },
     dialogue::visible,
@@ -82,7 +83,7 @@ pub(super) const CASES: &[Case<Context>] = &[
         |c| Box::pin(utf8_returned(c)),
     )
     .source("RFC 6531 §3.2, RFC 5321 §3.6.3")
-    .needs(&[Need::NoExtensions, Need::Returned]),
+    .needs(&[Need::Alone, Need::Returned]),
 ];
 
 async fn none(c: &mut Context, name: &str) -> Checked {
@@ -258,6 +259,9 @@ async fn utf8_header(c: &mut Context) -> Checked {
 }
 
 async fn utf8_returned(c: &mut Context) -> Checked {
+    // One session only: the notification about it may need SMTPUTF8, too.
+    let manners = Manners::offering(&["8BITMIME"]);
+    c.behave(manners.for_sessions(1)).await;
     let sent = utf8(c).await?;
     sent.returned().await?;
     let attempt = sent.mail.attempts().first().cloned();

@@ -20,8 +20,6 @@ pub(crate) enum Flaw {
     ShortReplyLines,
     /// A reply line comes in one piece, or not at all.
     NeedsWholeReplies,
-    /// What comes in one piece is one reply.
-    OneReplyPerPiece,
     /// The last reply to RCPT is that to all of them.
     LastReplyForAll,
     // Greeting and hello.

@@ -92,9 +92,6 @@ impl<'a> Session<'a> {
                 break;
             }
         }
-        if self.has(Flaw::OneReplyPerPiece) {
-            self.input.clear();
-        }
         let last = lines.last().cloned().unwrap_or_default();
         let mut code = code(&last).ok_or(Lost)?;
         let text = lines.join("\n");
