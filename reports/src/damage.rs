@@ -186,6 +186,12 @@ impl RunReport {
     }
 }
 
+fn sum(mut tolls: impl Iterator<Item = Toll>) -> Option<Toll> {
+    let mut sum = tolls.next()?;
+    tolls.for_each(|toll| sum.add(toll));
+    Some(sum)
+}
+
 impl DamageTable {
     fn add(&mut self, damage: &Damage) {
         for PhaseToll { phase, toll } in &damage.phases {
@@ -202,13 +208,8 @@ impl DamageTable {
     }
 
     fn total(&self) -> (Option<Toll>, Option<Toll>) {
-        let sum = |half: fn(&(LifePhase, Option<Toll>, Option<Toll>)) -> Option<Toll>| {
-            let mut all = self.rows.iter().filter_map(half);
-            let mut sum = all.next()?;
-            all.for_each(|toll| sum.add(toll));
-            Some(sum)
-        };
-        (sum(|row| row.1), sum(|row| row.2))
+        let off = sum(self.rows.iter().filter_map(|(_, off, _)| *off));
+        (off, sum(self.rows.iter().filter_map(|(.., on)| *on)))
     }
 
     /// All rows and the total, with their names.
@@ -231,8 +232,8 @@ impl DamageTable {
         let _ = writeln!(text, "{}", self.operation.heading());
         let _ = writeln!(
             text,
-            "{:FIRST$}{:<half$}{GAP}{}",
-            "", "  detection off", "  detection on"
+            "{:FIRST$}{:<half$}{GAP}  detection on",
+            "", "  detection off"
         );
         let names: String = COLUMNS.iter().map(|name| format!(" {name}")).collect();
         let _ = writeln!(text, "{WHERE:FIRST$}{names}{GAP}{names}");

@@ -112,7 +112,7 @@ impl ClientArgs {
         Ok(Way::ByHand(ByHand {
             directory: directory.clone(),
             wait: self.wait,
-            tell: Arc::new(|line| output::note(line)),
+            tell: Arc::new(output::note),
         }))
     }
 }

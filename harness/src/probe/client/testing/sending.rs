@@ -550,7 +550,7 @@ async fn transaction(s: &mut Session<'_>, mail: &Mail) -> Result<Vec<Fate>, Lost
     let served = |end: Fate| Ok(fates.iter().map(|fate| fate.unwrap_or(end)).collect());
     if let Some(code) = data
         && code != 354
-        && !(s.has(Flaw::IgnoresDataReply) && !s.has(Flaw::ContentWithData))
+        && (!s.has(Flaw::IgnoresDataReply) || s.has(Flaw::ContentWithData))
     {
         return served(match code / 100 {
             2 | 3 => Fate::Later,
