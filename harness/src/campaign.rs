@@ -55,6 +55,10 @@ pub trait Executor: Sync {
     fn substrate(&self) -> &'static str;
     /// The same plan gives the same history, byte for byte.
     fn is_reproducible(&self) -> bool;
+    /// The digest of the image that nodes are made from, where there is one: `sha256:…`.
+    fn image_digest(&self) -> Option<String> {
+        None
+    }
     /// Runs the job and gives its whole history; with a directory, `history.jsonl` and `nodes/` are written there as the
     /// run goes. Blocks the thread. Returns soon after `cancel`.
     ///

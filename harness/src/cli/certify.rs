@@ -24,7 +24,7 @@ use super::{
     target::{self, TargetArgs},
 };
 use crate::{
-    campaign::{self, Campaign, Job, Keep, Results, Settings, fold, run_campaign},
+    campaign::{self, Campaign, Executor, Job, Keep, Results, Settings, fold, run_campaign},
     certify::{self, standing},
     error::{ExitCode, Failure},
     probe::{self, Probe, arrival::Source, cases, expected::Expected},
@@ -144,6 +144,7 @@ pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
     report.origin = Some(origin(args, &target, on, &settings));
     let mut complete = !cancel.is_cancelled();
     let mut missing = None;
+    let mut digest = None;
     // One after the other: what any server is put to is load, and the cluster's scenarios are held to times.
     let lists = [
         (on, &jobs.any),
@@ -154,7 +155,16 @@ pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
         if jobs.is_empty() || !complete {
             continue;
         }
-        let results = campaign(args, substrate, &settings, jobs, &directory, &cancel)?;
+        let executor = campaign::open(substrate.name(), &settings).map_err(run::execute_failure)?;
+        digest = digest.or(executor.image_digest());
+        let results = campaign(
+            args,
+            substrate,
+            executor.as_ref(),
+            jobs,
+            &directory,
+            &cancel,
+        );
         report.scenarios.extend(results.scenarios);
         complete &= !results.interrupted;
         missing = missing.or(results.missing);
@@ -162,7 +172,7 @@ pub(super) fn run(args: &CertifyArgs, command: &str) -> Done {
     report.elapsed_ms = Some(run::millis(begun));
 
     let folded = folded(&report);
-    let subject = subject(&target, on, &settings, &report);
+    let subject = subject(&target, on, &settings, &report, digest);
     let statement = certificate(Facts {
         subject,
         date: now(),
@@ -312,15 +322,14 @@ impl Jobs {
 fn campaign(
     args: &CertifyArgs,
     on: On,
-    settings: &Settings,
+    executor: &dyn Executor,
     jobs: &[Job],
     directory: &RunDirectory,
     cancel: &CancellationToken,
-) -> Result<Results, Failure> {
-    let executor = campaign::open(on.name(), settings).map_err(run::execute_failure)?;
+) -> Results {
     let line = Line::new(jobs.len(), args.quiet, args.verbose);
     let results = run_campaign(&Campaign {
-        executor: executor.as_ref(),
+        executor,
         jobs,
         parallel: args
             .jobs
@@ -331,7 +340,7 @@ fn campaign(
         observer: &|progress| line.tell(progress),
     });
     line.finish();
-    Ok(results)
+    results
 }
 
 /// Puts the standards' clauses to a node that stands by itself.
@@ -393,7 +402,13 @@ fn run_probe(probe: Probe, cancel: &CancellationToken) -> Result<ProbeReport, Fa
 }
 
 /// Who the certificate is about.
-fn subject(target: &Target, on: On, settings: &Settings, report: &RunReport) -> Subject {
+fn subject(
+    target: &Target,
+    on: On,
+    settings: &Settings,
+    report: &RunReport,
+    image: Option<String>,
+) -> Subject {
     let simulated = report.scenarios.iter().filter(|s| s.substrate == "sim");
     let simulated = match simulated.count() {
         0 => String::new(),
@@ -403,7 +418,10 @@ fn subject(target: &Target, on: On, settings: &Settings, report: &RunReport) -> 
         name: target.name.to_string(),
         title: target.title.clone(),
         version: (on == On::Process).then(|| env!("CARGO_PKG_VERSION").into()),
-        digest: (on == On::Process).then(|| own_digest(settings)).flatten(),
+        digest: match on {
+            On::Process => own_digest(settings),
+            _ => image,
+        },
         substrate: format!("{}{simulated}", on.name()),
         time_scale: settings.time_scale,
         claims: certify::claims(target),

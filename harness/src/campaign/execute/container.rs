@@ -72,6 +72,10 @@ impl Executor for Containers {
         false
     }
 
+    fn image_digest(&self) -> Option<String> {
+        Some(self.image.id.clone())
+    }
+
     fn execute(
         &self,
         job: &Job,

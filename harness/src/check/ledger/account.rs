@@ -29,7 +29,7 @@ impl Ledger<'_> {
             exposure: exposure(case),
             ..MailLedger::default()
         };
-        let trouble = last_trouble(case);
+        let troubles = troubles(case);
         for entry in self.entries.values() {
             sum.messages += 1;
             sum.never_acked += u64::from(!is_acked(case, entry));
@@ -39,10 +39,11 @@ impl Ledger<'_> {
                 match self.fate(case, entry, to) {
                     Fate::Delivered(first) => {
                         sum.delivered += 1;
-                        let since = owed.t_us.max(trouble);
-                        let allowed = allowed(case).as_micros();
-                        let after = first.saturating_sub(i64::try_from(since).unwrap_or(i64::MAX));
-                        sum.late += u64::from(u128::try_from(after).is_ok_and(|us| us > allowed));
+                        let first = u64::try_from(first).unwrap_or_default();
+                        let before = troubles.iter().rfind(|at| **at <= first);
+                        let since = owed.t_us.max(before.copied().unwrap_or_default());
+                        let took = u128::from(first.saturating_sub(since));
+                        sum.late += u64::from(took > allowed(case).as_micros());
                     }
                     Fate::Bounced => sum.bounced += 1,
                     Fate::Lost | Fate::Overdue(_) => sum.lost += 1,
@@ -64,8 +65,8 @@ fn is_acked(case: &Case<'_>, entry: &Entry<'_>) -> bool {
     entry.submitted(case).any(crate::check::Submitted::acked)
 }
 
-/// When the last thing that stood in the way of a delivery came or went.
-fn last_trouble(case: &Case<'_>) -> u64 {
+/// When something that may stand in the way of a delivery came or went, in order.
+fn troubles(case: &Case<'_>) -> Vec<u64> {
     let faults = case.faults.iter().flat_map(|f| [f.landed, f.healed]);
     let is_sink = |index: &usize| {
         let step = case.plan.scenario.step.get(*index);
@@ -80,7 +81,9 @@ fn last_trouble(case: &Case<'_>) -> u64 {
         .flatten()
         .chain(sinks.map(|(at, _)| *at))
         .chain(healing.map(|(at, _)| *at));
-    moments.map(|at: Moment| at.t_us).max().unwrap_or_default()
+    let mut all: Vec<u64> = moments.map(|at: Moment| at.t_us).collect();
+    all.sort_unstable();
+    all
 }
 
 /// How long a delivery may take after that: a retry; with shadow servers, until one of them takes over.
