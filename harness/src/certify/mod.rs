@@ -183,7 +183,7 @@ mod tests {
     fn only_narrows_and_says_so() {
         let postfix = Target::load("postfix").expect("shipped");
         let narrowed = selection(&postfix, "process", &["TC-09".into()]).expect("a selection");
-        assert_eq!(ids(&narrowed.any), ["tc-09-loop"]);
+        assert_eq!(ids(&narrowed.any), ["tc-09-looped-messages"]);
         assert!(narrowed.untested.iter().any(|u| u.why == "--only TC-09"));
         let error = selection(&postfix, "process", &["TC-99".into()]).expect_err("no such ID");
         assert_eq!(error.to_string(), "`TC-99` is no scenario or guarantee");
