@@ -184,14 +184,14 @@ fn a_disk_of_exactly_15_gb_and_the_memory_is_enough() {
 fn what_is_wrong_in_a_description_is_said_with_its_place() {
     let wrong = |text: &str| told(&lint(&[input("d.toml", text)], None).expect_err("a mistake"));
     insta::assert_snapshot!(wrong("[[guest]]\nname = \"a\"\nvcpu = 2\n"), @r#"
-     × unknown key `vcpu`
+      × unknown key `vcpu`
        ╭─[d.toml:3:1]
      2 │ name = "a"
      3 │ vcpu = 2
        · ──┬─
        ·   ╰── not known here
        ╰────
-     help: did you mean `vcpus`?
+      help: did you mean `vcpus`?
     "#);
     for (text, part) in [
         ("", "a description of nothing"),
