@@ -201,7 +201,7 @@ fn what_is_wrong_in_a_description_is_said_with_its_place() {
         ),
         (
             "[[host]]\nname = \"hv\"\n[[guest]]\nname = \"a\"\nhost = \"hw\"\n",
-            "did you mean `hv`?",
+            "there is only `hv`",
         ),
         (
             "[[host]]\nname = \"x\"\n[[host]]\nname = \"y\"\n[[guest]]\nname = \"a\"\n",
