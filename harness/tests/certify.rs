@@ -28,6 +28,12 @@ fn certificate(runs: &Path) -> serde_json::Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// What an error says, without the breaks and bars of its lines.
+fn words(error: &str) -> String {
+    let words = error.split_whitespace().filter(|word| *word != "│");
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn part(runs: &Path, part: &str, seed: &str) -> PathBuf {
     let text = runs.display().to_string();
     let args = [
@@ -137,7 +143,7 @@ fn parts_are_put_together_and_nothing_else_is() {
     let refused = |args: &[&str]| {
         let (code, _, err) = gauntlet(args);
         assert_eq!(code, 64, "{err}");
-        err.split_whitespace().collect::<Vec<_>>().join(" ")
+        words(&err)
     };
     let missing = refused(&["merge", &first, "--runs-dir", &into]);
     assert!(missing.contains("of 2 parts, 2 is missing"), "{missing}");
@@ -213,7 +219,7 @@ fn bad_usage_is_told_with_its_remedy() {
     ] {
         let (code, _, err) = gauntlet(&args);
         assert_eq!(code, 64, "{err}");
-        let err = err.split_whitespace().collect::<Vec<_>>().join(" ");
+        let err = words(&err);
         assert!(err.contains(said), "{err}");
     }
 }
