@@ -54,7 +54,7 @@ fn what_a_target_cannot_be_asked_is_not_applicable() {
     let not = |text: &str| fitted(text, "postfix").expect_err("not applicable");
     insta::assert_snapshot!(
         not("[[step]]\nsubmit = { to = \"n1\" }\n[[step]]\nsubmit = { to = \"n2\" }\n"),
-        @"it has a part for 2 nodes, and postfix stands alone"
+        @"it has a part for 3 nodes, and postfix stands alone"
     );
     insta::assert_snapshot!(
         not("[cluster]\nsinks = [\"sink-1\", \"sink-2\"]\n[[step]]\nsubmit = { to = \"n1\", recipients = [\"x@sink-2.example\"] }\n"),

@@ -136,6 +136,8 @@ async fn every_fault_takes_effect_and_is_taken_back() {
     };
     conformance::every_fault(&subject, &conformance::all(), |fault| match fault {
         Fault::Save { .. } => Some("no memory image"),
+        Fault::Migration { .. } => Some("no memory and devices"),
+        Fault::Ballooned { .. } => Some("no memory of its own"),
         Fault::ClockJump { .. } => Some("the machine's clock"),
         _ => None,
     })

@@ -93,12 +93,7 @@ fn a_fault_strikes_at_exactly_the_event_that_it_is_meant_for() {
     let before_it: Vec<&Record> = history
         .records
         .iter()
-        .filter(|r| {
-            !matches!(
-                r.event,
-                Event::Local { .. } | Event::Begin { .. } | Event::Step { .. }
-            )
-        })
+        .filter(|r| is_of_both(&r.event))
         .collect();
     for fault in all.injections.iter().step_by(71) {
         let (when, nth) = (&fault.trigger.when, fault.trigger.nth);
@@ -113,12 +108,7 @@ fn a_fault_strikes_at_exactly_the_event_that_it_is_meant_for() {
         let same = struck.records.iter().take_while(|r| r.seq < at.seq);
         let same: Vec<&Event> = same
             .map(|r| &r.event)
-            .filter(|e| {
-                !matches!(
-                    e,
-                    Event::Local { .. } | Event::Begin { .. } | Event::Step { .. }
-                )
-            })
+            .filter(|event| is_of_both(event))
             .collect();
         let expected: Vec<&Event> = before_it
             .iter()
@@ -127,6 +117,14 @@ fn a_fault_strikes_at_exactly_the_event_that_it_is_meant_for() {
             .collect();
         assert_eq!(same, expected, "{}", fault.key());
     }
+}
+
+/// It stands in a run and in the same one with a fault: a snapshot is taken only where a node is to go back.
+fn is_of_both(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Local { .. } | Event::Begin { .. } | Event::Step { .. } | Event::Snapshot { .. }
+    )
 }
 
 #[test]
