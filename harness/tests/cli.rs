@@ -393,7 +393,7 @@ fn several_scenarios_have_a_sub_directory_each_and_shards_share_them_out() {
         fs::canonicalize(&latest)
             .expect("a link")
             .to_string_lossy()
-            .ends_with("-mine-1")
+            .ends_with("-mine-part-1-of-2-1")
     );
     for (name, is_there) in [("a", true), ("b", false), ("c", true)] {
         assert_eq!(
