@@ -433,11 +433,13 @@ pub(super) fn millis(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many runs at once, when nobody says. Runs on processes mostly wait; a container's programs are as large as they are.
+/// How many runs at once, when nobody says. Runs on processes and containers mostly wait.
 pub(super) fn parallel(on: On) -> usize {
     match on {
-        On::Sim | On::Container => processors(),
+        On::Sim => processors(),
         On::Process => processors() * 8,
+        // Each has several programs in it, as large as they are.
+        On::Container => processors() * 4,
         // A run's guests keep two processors busy while they boot.
         On::Vm => 1,
     }
